@@ -1,0 +1,77 @@
+"""The command table, and the one place where errors become a line on stderr and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import NoReturn
+
+import typer
+
+from bioner_fast.errors import BionerError, UsageError
+
+app = typer.Typer(
+    name="bioner-fast",
+    help="Train and run fast biomedical named-entity recognisers.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _register() -> None:
+    """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """Run the command line and exit: 0 done, 2 wrong usage, 1 anything else, 130 interrupted."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    sys.exit(run(arguments, debug=debug))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run one command and return its exit status; with ``debug``, exceptions pass through."""
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
+    try:
+        status = app(arguments, prog_name="bioner-fast", standalone_mode=False)
+        return status if isinstance(status, int) else 0
+    except typer.Exit as error:
+        return error.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    except typer.TyperException as error:  # wrong options and arguments
+        if debug:
+            raise
+        context = getattr(error, "ctx", None)
+        hint = f" (see {context.command_path} --help)" if context is not None else ""
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        return _fail(f"{message}{hint}", getattr(error, "exit_code", 2))
+    except BrokenPipeError:
+        # The reader of our output went away (``| head``): not an error, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UsageError as error:
+        if debug:
+            raise
+        return _fail(str(error), 2)
+    except (BionerError, OSError, MemoryError) as error:
+        if debug:
+            raise
+        return _fail(str(error) or type(error).__name__, 1)
+    except Exception as error:
+        if debug:
+            raise
+        return _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+
+
+def _fail(message: str, status: int) -> int:
+    print("bioner-fast: " + " ".join(message.split()), file=sys.stderr)  # noqa: T201
+    return status
+
+
+_register()

@@ -1,0 +1,103 @@
+"""Documents, passages and entities: what every format reads and writes.
+
+The model is that of BioC, which the other formats are subsets of. Offsets are Unicode code points.
+An entity's offsets count from the start of the *document*; a passage says where its text starts there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Entity:
+    """One mention.
+
+    Attributes:
+        start, end: code-point offsets into the document, end exclusive; for a discontinuous mention the
+            hull of ``spans``.
+        type: the entity type, as the corpus or model names it ("Disease").
+        text: the mention, ``document text[start:end]`` for a contiguous one.
+        score: probability of the span under the model, None for annotations that were read.
+        task: the task whose head found it, None for annotations that were read.
+        id: identifier within the document ("T1"), where the format has one.
+        spans: all (start, end) parts of a discontinuous mention; empty for a contiguous one.
+        infons: further key-value pairs (normalised identifiers and the like), kept from format to format.
+    """
+
+    start: int
+    end: int
+    type: str
+    text: str
+    score: float | None = None
+    task: str | None = None
+    id: str | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    infons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Passage:
+    """A title, an abstract, a section: one stretch of text.
+
+    Attributes:
+        text: as given; never normalised.
+        offset: where ``text`` starts in the document, in code points.
+        section: what the passage is ("title", "abstract", "METHODS"), None where the format does not say.
+        entities: mentions that lie in this passage, in reading order.
+        infons: further key-value pairs of the format.
+    """
+
+    text: str
+    offset: int = 0
+    section: str | None = None
+    entities: list[Entity] = field(default_factory=list)
+    infons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Document:
+    """One document: an identifier and its passages in order.
+
+    ``native`` holds what a format needs to write the document back unchanged (relations, parsed nodes);
+    other formats ignore it.
+    """
+
+    id: str
+    passages: list[Passage] = field(default_factory=list)
+    infons: dict[str, str] = field(default_factory=dict)
+    native: object = None
+
+    @classmethod
+    def from_text(cls, text: str, id: str = "") -> Document:
+        """A document of one passage.
+
+        Example:
+            >>> Document.from_text("TP53 is a gene.", id="1").text
+            'TP53 is a gene.'
+        """
+        return cls(id=id, passages=[Passage(text)])
+
+    @property
+    def text(self) -> str:
+        """The whole text: passages at their offsets, gaps filled with spaces."""
+        parts: list[str] = []
+        position = 0
+        for passage in self.passages:
+            if passage.offset > position:
+                parts.append(" " * (passage.offset - position))
+                position = passage.offset
+            parts.append(passage.text)
+            position += len(passage.text)
+        return "".join(parts)
+
+    @property
+    def entities(self) -> list[Entity]:
+        """All entities of all passages, in order."""
+        return list(self.iter_entities())
+
+    def iter_entities(self) -> Iterator[Entity]:
+        """Iterate over the entities of all passages."""
+        for passage in self.passages:
+            yield from passage.entities

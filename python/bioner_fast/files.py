@@ -1,0 +1,148 @@
+"""Files and folders that appear whole or not at all, and manifests of digests that prove them whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from bioner_fast.errors import BionerError, FormatError
+
+MANIFEST_NAME = "manifest.json"
+
+
+def _fsync_directory(path: Path) -> None:
+    if os.name == "nt":  # directories cannot be opened there; the rename itself is durable enough
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
+    """Open a temporary file beside ``path`` and rename it there when the block ends without an error.
+
+    Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was.
+
+    Example:
+        >>> with atomic_write("scores.json") as out:  # doctest: +SKIP
+        ...     out.write("{}")
+    """
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = "b" not in mode
+    fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    try:
+        with os.fdopen(fd, mode, encoding="utf-8" if text else None, newline="\n" if text else None) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files private; give the result the mode that open() would have given it.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, target)
+        _fsync_directory(target.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_json(path: str | os.PathLike[str], value: object) -> None:
+    """Write ``value`` as indented JSON, atomically."""
+    with atomic_write(path) as out:
+        json.dump(value, out, ensure_ascii=False, indent=2)
+        out.write("\n")
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Hexadecimal SHA-256 of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike[str], *, force: bool = False, manifest: bool = True) -> Iterator[Path]:
+    """Yield a temporary folder beside ``path`` that becomes ``path`` by one rename when the block ends well.
+
+    With ``manifest`` a ``manifest.json`` of the size and SHA-256 of every file is added, which
+    :func:`verify_directory` checks.
+
+    Raises:
+        BionerError: ``path`` exists and ``force`` is false.
+    """
+    target = Path(path)
+    if target.exists() and not force:
+        raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    try:
+        yield temporary
+        if manifest:
+            write_manifest(temporary)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o777 & ~umask)
+        replace_directory(temporary, target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def replace_directory(source: Path, target: Path) -> None:
+    """Rename folder ``source`` to ``target``; an old ``target`` is moved aside first and then deleted."""
+    old: Path | None = None
+    if target.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
+        os.replace(target, old / target.name)
+    os.replace(source, target)
+    _fsync_directory(target.parent)
+    if old is not None:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write ``manifest.json``: size and SHA-256 of every file under ``folder``."""
+    files = {
+        entry.relative_to(folder).as_posix(): {"bytes": entry.stat().st_size, "sha256": sha256(entry)}
+        for entry in sorted(folder.rglob("*"))
+        if entry.is_file() and entry.name != MANIFEST_NAME
+    }
+    write_json(folder / MANIFEST_NAME, {"files": files})
+
+
+def verify_directory(path: str | os.PathLike[str]) -> None:
+    """Check a folder against its manifest.
+
+    Raises:
+        BionerError: there is no manifest, or a file is missing, has another size or another digest.
+    """
+    folder = Path(path)
+    manifest = folder / MANIFEST_NAME
+    if not folder.is_dir():
+        raise BionerError(f"{folder} is not a folder")
+    if not manifest.is_file():
+        raise BionerError(f"{folder} has no {MANIFEST_NAME}: it is not a folder written by bioner-fast, or not whole")
+    try:
+        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
+        entries = [(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise FormatError(manifest, "expected JSON with the size and SHA-256 of every file") from None
+    for name, size, digest in entries:
+        file = folder / name
+        if not file.is_file():
+            raise BionerError(f"{folder} is not whole: {name} is missing")
+        if file.stat().st_size != size:
+            raise BionerError(f"{file} is not whole: {size} bytes expected, {file.stat().st_size} found")
+        if sha256(file) != digest:
+            raise BionerError(f"{file} is damaged: its SHA-256 is not the one in {MANIFEST_NAME}")
