@@ -1,0 +1,31 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).parents[1]
+
+
+def shared_folder() -> Path | None:
+    """The folder of real corpora, vectors and reference outputs: ``BIONER_SHARED`` or ``../shared``."""
+    folder = Path(os.environ.get("BIONER_SHARED", _REPOSITORY.parent / "shared"))
+    return folder.resolve() if folder.is_dir() else None
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The shared test material; the test is skipped where it is absent."""
+    folder = shared_folder()
+    if folder is None:
+        pytest.skip("no shared test material: set BIONER_SHARED or put it at ../shared")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The source tree that these tests belong to."""
+    return _REPOSITORY
