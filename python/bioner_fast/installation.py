@@ -1,0 +1,35 @@
+"""Facts about this installation and machine, for ``info``, for bundles and for benchmark reports."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+
+import bioner_fast
+
+
+def available_threads() -> int:
+    """Processors this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe_installation() -> dict[str, object]:
+    """Version, commit, compiler, SIMD levels, CUDA, threads, as JSON-able values."""
+    from bioner_fast import _ops
+
+    facts: dict[str, object] = {
+        "version": bioner_fast.__version__,
+        **_ops.build_info(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": available_threads(),
+    }
+    for package in ("torch", "numpy"):
+        facts[package] = metadata.version(package)
+    import torch
+
+    facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return facts
