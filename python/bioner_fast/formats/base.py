@@ -1,0 +1,212 @@
+"""What all document formats share: sources that decompress themselves, lines, and problems that are reported.
+
+A format is a module with ``read(source) -> Iterator[Document]`` and a class ``Writer(stream, reporter)`` with
+``write(document)`` and ``finish()``; opening, compression and atomic renaming are done once, by the registry.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, Protocol, cast
+
+from bioner_fast.data.document import Document
+from bioner_fast.errors import FormatError
+from bioner_fast.log import logger
+
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something in one document that was not taken over as it stands.
+
+    Attributes:
+        path: the file.
+        message: one sentence (without the place).
+        document: the document's identifier, where known.
+        line: line number from 1, where lines make sense.
+        kind: what is concerned: an ``annotation``, a ``relation``, the ``text``, or the whole ``document``.
+        action: what was done: ``dropped``, ``moved``, ``kept`` (with a doubt), ``changed`` or ``skipped``.
+    """
+
+    path: str
+    message: str
+    document: str | None = None
+    line: int | None = None
+    kind: Literal["annotation", "relation", "text", "document"] = "annotation"
+    action: Literal["dropped", "moved", "kept", "changed", "skipped"] = "dropped"
+
+    def __str__(self) -> str:
+        place = self.path if self.line is None else f"{self.path}:{self.line}"
+        document = "" if self.document is None else f" document {self.document}:"
+        return f"{place}:{document} {self.message}"
+
+
+class Reporter:
+    """Receives problems.
+
+    Without ``on_problem``, a bad document is a :class:`FormatError` and everything else a warning in the log;
+    with it, every problem goes there and bad documents are skipped.
+    """
+
+    def __init__(self, path: str, on_problem: Callable[[Problem], None] | None = None) -> None:
+        self.path = path
+        self.on_problem = on_problem
+
+    def annotation(
+        self,
+        document: str | None,
+        message: str,
+        *,
+        action: Literal["dropped", "moved", "kept", "changed"] = "dropped",
+        kind: Literal["annotation", "relation", "text"] = "annotation",
+        line: int | None = None,
+    ) -> None:
+        """Report an annotation, relation or stretch of text that was not taken over as it stands."""
+        problem = Problem(self.path, message, document, line, kind, action)
+        if self.on_problem is None:
+            logger.warning("%s", problem)
+        else:
+            self.on_problem(problem)
+
+    def bad_document(self, document: str | None, message: str, *, line: int | None = None) -> None:
+        """Report a document that must be skipped.
+
+        Raises:
+            FormatError: nobody collects problems.
+        """
+        if self.on_problem is None:
+            name = "" if document is None else f"document {document}: "
+            raise FormatError(self.path, name + message, line)
+        self.on_problem(Problem(self.path, message, document, line, "document", "skipped"))
+
+
+class Writer(Protocol):
+    """What a format's writer does; the registry opens and closes the stream."""
+
+    def write(self, document: Document) -> None:
+        """Write one document."""
+
+    def finish(self) -> None:
+        """Write what comes after the last document."""
+
+
+class Source(Reporter):
+    """An open input: a buffered, decompressed byte stream with a name for messages.
+
+    Attributes:
+        stream: decompressed bytes; has ``peek``.
+        path: the name used in messages.
+        stem: the file name without folder and known suffixes, the identifier of a one-document file.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, path: str, on_problem: Callable[[Problem], None] | None = None, stem: str = ""
+    ) -> None:
+        super().__init__(path, on_problem)
+        self.stem = stem or document_stem(path)
+        self.stream = decompressed(stream, path)
+
+    def read(self) -> bytes:
+        """All remaining bytes."""
+        return self.stream.read()
+
+    def text(self) -> str:
+        """All remaining bytes as UTF-8 (a byte-order mark is dropped).
+
+        Raises:
+            FormatError: the bytes are not UTF-8.
+        """
+        return decode(self.read(), self.path)
+
+    def lines(self) -> Iterator[tuple[int, str]]:
+        r"""Yield (line number from 1, line without its end); only ``\n`` and ``\r\n`` end a line.
+
+        Raises:
+            FormatError: a line is not UTF-8, or compressed data ends early.
+        """
+        for number, raw in enumerate(self.stream, start=1):
+            if raw.endswith(b"\n"):
+                raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
+            if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
+                raw = raw[3:]
+            yield number, decode(raw, self.path, number)
+
+
+def decode(raw: bytes, path: str, line: int | None = None) -> str:
+    """UTF-8 to text; a FormatError names the file, the line and the byte that is wrong."""
+    try:
+        return raw.decode("utf-8-sig" if line is None else "utf-8")
+    except UnicodeDecodeError as error:
+        if line is None:
+            line = raw.count(b"\n", 0, error.start) + 1
+        message = f"byte 0x{raw[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+        raise FormatError(path, message, line) from None
+
+
+class _CheckedGzip(io.RawIOBase):
+    """Gzip decompression whose failures are one sentence about the file."""
+
+    def __init__(self, stream: BinaryIO, path: str) -> None:
+        self._gzip = gzip.GzipFile(fileobj=stream, mode="rb")
+        self._path = path
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        try:
+            data = self._gzip.read1(len(buffer))
+        except EOFError:
+            raise FormatError(
+                self._path, "the compressed data ends early; the file is truncated, fetch it again"
+            ) from None
+        except (gzip.BadGzipFile, zlib.error) as error:
+            detail = " ".join(str(error).split())
+            raise FormatError(
+                self._path, f"the compressed data is damaged ({detail}); fetch it again"
+            ) from None
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
+    """A buffered reader with ``peek``; gzip is recognised by its first two bytes, not by the name."""
+    buffered = (
+        stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
+    )
+    if buffered.peek(2)[:2] != b"\x1f\x8b":
+        return buffered
+    return io.BufferedReader(_CheckedGzip(cast(BinaryIO, buffered), path), _CHUNK)
+
+
+_SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".tsv", ".conll", ".iob", ".ann", ".pubtator", ".nxml")
+
+
+def document_stem(path: str | os.PathLike[str]) -> str:
+    """File name without folder, ``.gz`` and the suffix of a known format.
+
+    Example:
+        >>> document_stem("corpus/pubmed18n0001.xml.gz")
+        'pubmed18n0001'
+    """
+    name = os.path.basename(os.fspath(path))
+    name = name[:-3] if name.lower().endswith(".gz") and len(name) > 3 else name
+    for suffix in _SUFFIXES:
+        if name.lower().endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return name
+
+
+def utf8(text: str) -> bytes:
+    """Encode as UTF-8; a lone surrogate (possible after JSON escapes) becomes U+FFFD, so offsets stay."""
+    try:
+        return text.encode("utf-8")
+    except UnicodeEncodeError:
+        # U+FFFD is three bytes but one code point, as the lone surrogate was.
+        return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text).encode("utf-8")
