@@ -1,0 +1,11 @@
+// Table of contents of bioner_fast._ops. bindings/tensor.h says how to add an op.
+#include <pybind11/pybind11.h>
+
+namespace bioner::bindings {
+void register_runtime(pybind11::module_& module);
+}  // namespace bioner::bindings
+
+PYBIND11_MODULE(_ops, module) {
+  module.doc() = "Native kernels of bioner_fast; use bioner_fast.ops";
+  bioner::bindings::register_runtime(module);
+}

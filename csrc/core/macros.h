@@ -1,0 +1,16 @@
+// Compiler differences, in one place. Header-only; includes nothing.
+#pragma once
+
+#if defined(__CUDACC__)
+#define BIONER_HD __host__ __device__
+#else
+#define BIONER_HD
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define BIONER_INLINE __forceinline
+#define BIONER_RESTRICT __restrict
+#else
+#define BIONER_INLINE inline __attribute__((always_inline))
+#define BIONER_RESTRICT __restrict__
+#endif
