@@ -46,6 +46,7 @@ void register_runtime(py::module_& module) {
   module.attr("cuda_architectures") = py::none();
 #endif
   module.attr("compiler") = compiler();
+  module.attr("commit") = BIONER_COMMIT;
   module.attr("hardware_threads") = hardware_threads();
   module.def(
       "simd_levels",

@@ -22,7 +22,11 @@ def describe_installation() -> dict[str, object]:
 
     facts: dict[str, object] = {
         "version": bioner_fast.__version__,
-        **_ops.build_info(),
+        "commit": _ops.commit,
+        "compiler": _ops.compiler,
+        "simd": _ops.simd_level(),
+        "simd_available": _ops.simd_levels(),
+        "cuda_architectures": _ops.cuda_architectures,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "threads": available_threads(),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
+import bioner_fast
 from bioner_fast.errors import BionerError, UsageError
 
 app = typer.Typer(
@@ -22,8 +23,30 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"bioner-fast {bioner_fast.__version__}")  # noqa: T201
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Train and run fast biomedical named-entity recognisers.
+
+    Every command takes --debug, which shows the traceback of an error.
+    """
+
+
 def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
+    from bioner_fast.cli import info
+
+    for command in (info,):
+        command.register(app)
 
 
 def main(argv: list[str] | None = None) -> NoReturn:
