@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Literal
+
+Level = Literal["document", "passage", "sentence"]
 
 
 @dataclass(slots=True)
@@ -24,6 +27,7 @@ class Entity:
         id: identifier within the document ("T1"), where the format has one.
         spans: all (start, end) parts of a discontinuous mention; empty for a contiguous one.
         infons: further key-value pairs (normalised identifiers and the like), kept from format to format.
+        level: where BioC attaches the annotation; None for the innermost element that holds it.
     """
 
     start: int
@@ -35,6 +39,35 @@ class Entity:
     id: str | None = None
     spans: tuple[tuple[int, int], ...] = ()
     infons: dict[str, str] = field(default_factory=dict)
+    level: Level | None = None
+
+
+@dataclass(slots=True)
+class Relation:
+    """A relation between entities, by their identifiers.
+
+    Attributes:
+        nodes: (identifier of an entity or relation, role) pairs; empty where a format relates concepts
+            rather than mentions (PubTator), which are then infons.
+        type: the relation's type ("CID"), None where there is none.
+        id: identifier within the document ("R1").
+        infons: further key-value pairs.
+    """
+
+    nodes: tuple[tuple[str, str], ...] = ()
+    type: str | None = None
+    id: str | None = None
+    infons: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Sentence:
+    """A sentence that the file itself marks: code-point offsets into the document, infons, relations."""
+
+    start: int
+    end: int
+    infons: dict[str, str] = field(default_factory=dict)
+    relations: list[Relation] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -47,6 +80,8 @@ class Passage:
         section: what the passage is ("title", "abstract", "METHODS"), None where the format does not say.
         entities: mentions that lie in this passage, in reading order.
         infons: further key-value pairs of the format.
+        sentences: sentences, where the file marks them.
+        relations: relations that the file attaches to this passage.
     """
 
     text: str
@@ -54,20 +89,23 @@ class Passage:
     section: str | None = None
     entities: list[Entity] = field(default_factory=list)
     infons: dict[str, str] = field(default_factory=dict)
+    sentences: list[Sentence] = field(default_factory=list)
+    relations: list[Relation] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Document:
     """One document: an identifier and its passages in order.
 
-    ``native`` holds what a format needs to write the document back unchanged (relations, parsed nodes);
-    other formats ignore it.
+    ``relations`` are those of the whole document. ``native`` holds what only one format can write back
+    (brat events, the BioC collection); other formats ignore it.
     """
 
     id: str
     passages: list[Passage] = field(default_factory=list)
     infons: dict[str, str] = field(default_factory=dict)
     native: object = None
+    relations: list[Relation] = field(default_factory=list)
 
     @classmethod
     def from_text(cls, text: str, id: str = "") -> Document:
@@ -101,3 +139,11 @@ class Document:
         """Iterate over the entities of all passages."""
         for passage in self.passages:
             yield from passage.entities
+
+    def iter_relations(self) -> Iterator[Relation]:
+        """Iterate over the relations of the document, its passages and their sentences."""
+        yield from self.relations
+        for passage in self.passages:
+            yield from passage.relations
+            for sentence in passage.sentences:
+                yield from sentence.relations

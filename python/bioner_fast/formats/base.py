@@ -210,3 +210,21 @@ def utf8(text: str) -> bytes:
     except UnicodeEncodeError:
         # U+FFFD is three bytes but one code point, as the lone surrogate was.
         return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text).encode("utf-8")
+
+
+class Native(Protocol):
+    """What ``Document.native`` holds: parts of a document that only its own format can write."""
+
+    def losses(self) -> Iterator[str]:
+        """What other formats lose, one phrase each."""
+
+
+def report_native(document: Document, reporter: Reporter, own: type | None = None) -> None:
+    """Report the parts of ``document.native`` that a format other than ``own`` drops."""
+    native = document.native
+    if native is None or (own is not None and isinstance(native, own)):
+        return
+    losses = getattr(native, "losses", None)
+    if losses is not None:
+        for message in losses():
+            reporter.annotation(document.id, message)

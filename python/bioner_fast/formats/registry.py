@@ -271,7 +271,7 @@ def open_writer(
         >>> with open_writer(stream, "pubtator") as out:
         ...     out.write(Document.from_text("TP53 in cancer", id="1"))
         >>> stream.getvalue()
-        b'1|t|\\n1|a|TP53 in cancer\\n\\n'
+        b'1|t|TP53 in cancer\\n1|a|\\n\\n'
     """
     is_path = isinstance(target, (str, os.PathLike))
     if format is None:
