@@ -1,0 +1,263 @@
+r"""JSON lines: one object a line, ``{"id": ..., "text": ..., "entities": [...]}``.
+
+``text`` is required; ``id`` defaults to the line number. Entities are
+``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans`` (parts of a
+discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of one with a name,
+add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed through unchanged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from bioner_fast.data.document import Document, Entity, Passage
+from bioner_fast.errors import FormatError
+from bioner_fast.formats.base import Reporter, Source, utf8
+
+_OWN_KEYS = {"id", "text", "entities", "passages", "infons"}
+
+
+@dataclass(slots=True)
+class JsonRecord:
+    """What a document read from JSON lines needs to be written back: its id as it was, and unknown keys."""
+
+    id: object
+    extra: dict[str, object]
+
+
+class _Bad(ValueError):
+    """A record that does not follow the format; the message says what was expected."""
+
+
+def read(source: Source) -> Iterator[Document]:
+    """One document a line; blank lines are skipped.
+
+    Raises:
+        FormatError: a line is not JSON, not an object, or has keys of the wrong kind.
+    """
+    for number, line in source.lines():
+        if not line or line.isspace():
+            continue
+        name: str | None = None
+        try:
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise _Bad(f"expected one JSON object a line: {error.msg} at column {error.colno}") from None
+            except (ValueError, RecursionError) as error:  # a number too long to convert; nesting too deep
+                raise _Bad(f"expected one JSON object a line: {' '.join(str(error).split())}") from None
+            if not isinstance(record, dict):
+                raise _Bad(f'expected an object with "text", found {_kind(record)}')
+            name = _identifier(record, number)
+            document = _document(record, name)
+        except _Bad as error:
+            source.bad_document(name, str(error), line=number)
+            continue
+        if _replace_surrogates(document):
+            source.annotation(
+                document.id,
+                "a lone surrogate in the text became U+FFFD",
+                kind="text",
+                action="changed",
+                line=number,
+            )
+        yield document
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", bool: "a truth value", int: "a number"}
+    return "null" if value is None else names.get(type(value), "a number")
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _identifier(record: dict[str, Any], number: int) -> str:
+    value = record.get("id")
+    if value is None:
+        return str(number)
+    if isinstance(value, str) or _is_int(value):
+        return str(value)
+    raise _Bad(f'expected "id" to be a string or a whole number, found {_kind(value)}')
+
+
+def _document(record: dict[str, Any], name: str) -> Document:
+    text = record.get("text")
+    if not isinstance(text, str):
+        found = _kind(text) if "text" in record else "nothing"
+        raise _Bad(f'expected "text" to be a string, found {found}')
+    passages = _passages(record.get("passages"), text)
+    for entity in _entities(record.get("entities"), text):
+        if not passages:
+            raise _Bad('expected "passages" to hold the entities, found none')
+        # The passage an entity starts in; a stretch between passages belongs to the one before.
+        home = passages[0]
+        for passage in passages[1:]:
+            if passage.offset <= entity.start:
+                home = passage
+        home.entities.append(entity)
+    extra = {key: value for key, value in record.items() if key not in _OWN_KEYS}
+    native = JsonRecord(name if record.get("id") is None else record["id"], extra)
+    document = Document(name, passages, infons=_infons(record.get("infons"), "infons"), native=native)
+    if document.text != text:
+        raise _Bad('expected the "passages" to cover the text, save for spaces between them')
+    return document
+
+
+def _infons(value: object, what: str) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
+        raise _Bad(f'expected "{what}" to be an object of strings, found {_kind(value)}')
+    return dict(value)
+
+
+def _passages(value: object, text: str) -> list[Passage]:
+    if value is None:
+        return [Passage(text)]
+    if not isinstance(value, list):
+        raise _Bad(f'expected "passages" to be an array, found {_kind(value)}')
+    passages: list[Passage] = []
+    position = 0
+    for item in value:
+        offset, length = (item.get("offset"), item.get("length")) if isinstance(item, dict) else (None, None)
+        if (
+            not _is_int(offset)
+            or not _is_int(length)
+            or not position <= offset <= offset + length <= len(text)
+        ):
+            raise _Bad(
+                'expected every passage to have "offset" and "length" inside the text, in reading order'
+            )
+        section = item.get("section")
+        if section is not None and not isinstance(section, str):
+            raise _Bad(f'expected "section" to be a string, found {_kind(section)}')
+        position = offset + length
+        infons = _infons(item.get("infons"), "infons")
+        passages.append(Passage(text[offset:position], offset, section, infons=infons))
+    return passages
+
+
+def _entities(value: object, text: str) -> Iterator[Entity]:
+    if value is None:
+        return
+    if not isinstance(value, list):
+        raise _Bad(f'expected "entities" to be an array, found {_kind(value)}')
+    for item in value:
+        if not isinstance(item, dict):
+            raise _Bad(f"expected every entity to be an object, found {_kind(item)}")
+        start, end, type_ = item.get("start"), item.get("end"), item.get("type")
+        if not _is_int(start) or not _is_int(end) or not 0 <= start <= end <= len(text):
+            raise _Bad(f'expected "start" and "end" of an entity inside the text of {len(text)} code points')
+        if not isinstance(type_, str):
+            raise _Bad(f'expected "type" of an entity to be a string, found {_kind(type_)}')
+        mention, score, task, id_ = (item.get(key) for key in ("text", "score", "task", "id"))
+        if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float))):
+            raise _Bad(f'expected "score" of an entity to be a number, found {_kind(score)}')
+        if any(field is not None and not isinstance(field, str) for field in (mention, task, id_)):
+            raise _Bad('expected "text", "task" and "id" of an entity to be strings')
+        spans = item.get("spans", [])
+        if not isinstance(spans, list) or not all(
+            isinstance(s, list)
+            and len(s) == 2
+            and _is_int(s[0])
+            and _is_int(s[1])
+            and start <= s[0] <= s[1] <= end
+            for s in spans
+        ):
+            raise _Bad('expected "spans" of an entity to be an array of [start, end] inside the entity')
+        yield Entity(
+            start,
+            end,
+            type_,
+            text[start:end] if mention is None else mention,
+            score=None if score is None else float(score),
+            task=task,
+            id=id_,
+            spans=tuple((s[0], s[1]) for s in spans),
+            infons=_infons(item.get("infons"), "infons"),
+        )
+
+
+def _replace_surrogates(document: Document) -> bool:
+    r"""Make the texts encodable: ``"\ud83d"`` alone is legal JSON but no character. One code point for one."""
+    found = False
+    for passage in document.passages:
+        clean = utf8(passage.text)
+        if len(clean) != len(passage.text):  # not pure ASCII
+            text = clean.decode("utf-8")
+            if text != passage.text:
+                passage.text = text
+                for entity in passage.entities:
+                    entity.text = utf8(entity.text).decode("utf-8")
+                found = True
+    return found
+
+
+class Writer:
+    """Writes one object a line, in UTF-8, not escaped."""
+
+    def __init__(self, stream: BinaryIO, reporter: Reporter) -> None:
+        self._stream = stream
+        self._reporter = reporter
+
+    def write(self, document: Document) -> None:
+        """Write one document.
+
+        Raises:
+            FormatError: a score is not finite.
+        """
+        try:
+            line = json.dumps(_record(document), ensure_ascii=False, allow_nan=False)
+        except ValueError as error:
+            raise FormatError(self._reporter.path, f"document {document.id}: {error}") from None
+        self._stream.write(utf8(line) + b"\n")
+
+    def finish(self) -> None:
+        """Nothing follows the last line."""
+
+
+def _record(document: Document) -> dict[str, object]:
+    native = document.native if isinstance(document.native, JsonRecord) else None
+    record: dict[str, object] = {"id": document.id if native is None else native.id, "text": document.text}
+    record["entities"] = [_entity_record(entity) for entity in document.iter_entities()]
+    if len(document.passages) != 1 or any(p.section or p.infons or p.offset for p in document.passages):
+        record["passages"] = [_passage_record(passage) for passage in document.passages]
+    if document.infons:
+        record["infons"] = document.infons
+    if native is not None:
+        record.update(native.extra)
+    return record
+
+
+def _passage_record(passage: Passage) -> dict[str, object]:
+    record: dict[str, object] = {"offset": passage.offset, "length": len(passage.text)}
+    if passage.section is not None:
+        record["section"] = passage.section
+    if passage.infons:
+        record["infons"] = passage.infons
+    return record
+
+
+def _entity_record(entity: Entity) -> dict[str, object]:
+    record: dict[str, object] = {
+        "start": entity.start,
+        "end": entity.end,
+        "type": entity.type,
+        "text": entity.text,
+    }
+    if entity.score is not None:
+        record["score"] = round(entity.score, 6)
+    if entity.task is not None:
+        record["task"] = entity.task
+    if entity.id is not None:
+        record["id"] = entity.id
+    if entity.spans:
+        record["spans"] = [list(span) for span in entity.spans]
+    if entity.infons:
+        record["infons"] = entity.infons
+    return record

@@ -1,0 +1,179 @@
+"""JSON lines: ids, entities, passages and unknown keys survive; what is wrong is named with its line."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bioner_fast.data.document import Document, Entity, Passage
+from bioner_fast.errors import FormatError
+from bioner_fast.formats.base import Problem
+from bioner_fast.formats.registry import open_writer, read_documents
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+WORD = st.text("abcXYZ-α", min_size=1, max_size=6)
+
+
+def _read(data: str | bytes, problems: list[Problem] | None = None) -> list[Document]:
+    raw = data.encode() if isinstance(data, str) else data
+    collect = None if problems is None else problems.append
+    return list(read_documents(io.BytesIO(raw), "jsonl", name="in.jsonl", on_problem=collect))
+
+
+def _write(documents: list[Document]) -> bytes:
+    out = io.BytesIO()
+    with open_writer(out, "jsonl") as writer:
+        for document in documents:
+            writer.write(document)
+    return out.getvalue()
+
+
+@st.composite
+def entities(draw: st.DrawFn, text: str, offset: int) -> Entity:
+    start = draw(st.integers(0, len(text)))
+    end = draw(st.integers(start, len(text)))
+    spans = ((offset + start, offset + start), (offset + end, offset + end)) if draw(st.booleans()) else ()
+    return Entity(
+        offset + start,
+        offset + end,
+        draw(WORD),
+        text[start:end],
+        score=draw(st.none() | st.integers(0, 1000).map(lambda n: n / 1000)),
+        task=draw(st.none() | WORD),
+        id=draw(st.none() | WORD),
+        spans=spans,
+        infons=draw(st.dictionaries(WORD, WORD, max_size=1)),
+    )
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Document:
+    passages: list[Passage] = []
+    position = 0
+    for _ in range(draw(st.integers(1, 3))):
+        offset = position + (draw(st.integers(0, 2)) if passages else 0)
+        text = draw(TEXT)
+        passage = Passage(
+            text, offset, draw(st.none() | WORD), infons=draw(st.dictionaries(WORD, WORD, max_size=1))
+        )
+        # An entity belongs to the last passage that begins at or before it; keep those that say so uniquely.
+        if text and (not passages or offset > position or passages[-1].text):
+            found = draw(st.lists(entities(text, offset), max_size=3))
+            passage.entities = [e for e in found if e.start < offset + len(text)]
+        passages.append(passage)
+        position = offset + len(text)
+    return Document(draw(WORD), passages, infons=draw(st.dictionaries(WORD, WORD, max_size=1)))
+
+
+@given(st.lists(documents(), max_size=4))
+def test_round_trip(given_documents: list[Document]) -> None:
+    data = _write(given_documents)
+    back = _read(data)
+    for document in back:
+        document.native = None
+    assert back == given_documents
+    assert _write(back) == data
+
+
+def test_one_line_a_document_not_escaped() -> None:
+    document = Document(
+        "1", [Passage("β\u2028🙂", entities=[Entity(0, 1, "X", "β", score=0.12345678, task="t")])]
+    )
+    data = _write([document])
+    assert data.count(b"\n") == 1
+    assert data.endswith(b"\n")
+    assert json.loads(data) == {
+        "id": "1",
+        "text": "β\u2028🙂",
+        "entities": [{"start": 0, "end": 1, "type": "X", "text": "β", "score": 0.123457, "task": "t"}],
+    }
+
+
+def test_ids_and_unknown_keys_come_back_as_they_were() -> None:
+    lines = [
+        '{"id": 12, "text": "a", "entities": [], "year": [2020]}',
+        '{"id": "x", "text": "b", "entities": []}',
+    ]
+    documents = _read("\n".join(lines))
+    assert [document.id for document in documents] == ["12", "x"]
+    assert [json.loads(line) for line in _write(documents).splitlines()] == [
+        json.loads(line) for line in lines
+    ]
+
+
+def test_missing_ids_are_line_numbers_and_blank_lines_count() -> None:
+    documents = _read('\ufeff{"text": "a"}\r\n\r\n{"text": "b", "id": null}')
+    assert [(document.id, document.text) for document in documents] == [("1", "a"), ("3", "b")]
+
+
+def test_a_lone_surrogate_becomes_one_replacement_character() -> None:
+    problems: list[Problem] = []
+    (document,) = _read('{"text": "a\\ud83db", "entities": [{"start": 2, "end": 3, "type": "T"}]}', problems)
+    assert document.text == "a\ufffdb"
+    assert document.entities[0].text == "b"
+    assert [p.action for p in problems] == ["changed"]
+    _write([document])
+
+
+BAD: list[tuple[str, str]] = [
+    ("{", "expected one JSON object a line"),
+    ("[" * 100_000, "expected one JSON object a line"),
+    ("1" * 5000, "expected one JSON object a line"),
+    ("[1]", 'expected an object with "text", found an array'),
+    ("3", "found a number"),
+    ("null", "found null"),
+    ("{}", 'expected "text" to be a string, found nothing'),
+    ('{"text": 3}', 'expected "text" to be a string, found a number'),
+    ('{"text": "a", "id": true}', '"id" to be a string or a whole number, found a truth value'),
+    ('{"text": "a", "entities": {}}', '"entities" to be an array'),
+    ('{"text": "a", "entities": [3]}', "every entity to be an object"),
+    ('{"text": "a", "entities": [{"start": 0, "end": 2, "type": "T"}]}', "inside the text of 1 code points"),
+    ('{"text": "a", "entities": [{"start": 1, "end": 0, "type": "T"}]}', "inside the text"),
+    ('{"text": "a", "entities": [{"start": 0, "end": 1.0, "type": "T"}]}', "inside the text"),
+    ('{"text": "a", "entities": [{"start": 0, "end": 1}]}', '"type" of an entity'),
+    (
+        '{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "score": "x"}]}',
+        '"score" of an entity',
+    ),
+    ('{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "task": 1}]}', "to be strings"),
+    ('{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "spans": [[0, 9]]}]}', '"spans"'),
+    ('{"text": "a", "passages": [{"offset": 0}]}', "every passage"),
+    ('{"text": "ab", "passages": [{"offset": 0, "length": 1}]}', "cover the text"),
+    ('{"text": "a", "passages": [], "entities": [{"start": 0, "end": 1, "type": "T"}]}', "found none"),
+    ('{"text": "a", "infons": {"k": 1}}', '"infons" to be an object of strings'),
+]
+
+
+@pytest.mark.parametrize(("line", "message"), BAD)
+def test_bad_records_name_file_and_line(line: str, message: str) -> None:
+    data = '{"text": "good"}\n' + line + '\n{"text": "also good"}\n'
+    with pytest.raises(FormatError) as caught:
+        _read(data)
+    assert caught.value.line == 2
+    assert str(caught.value).startswith("in.jsonl:2: ")
+    assert message in str(caught.value)
+    # Where problems are collected the other documents come through.
+    problems: list[Problem] = []
+    assert [document.text for document in _read(data, problems)] == ["good", "also good"]
+    assert [(p.kind, p.line) for p in problems] == [("document", 2)]
+
+
+def test_scores_that_are_no_numbers_are_refused_on_output() -> None:
+    document = Document("1", [Passage("a", entities=[Entity(0, 1, "T", "a", score=float("nan"))])])
+    with pytest.raises(FormatError, match="document 1"):
+        _write([document])
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=3), lambda c: st.lists(c) | st.dictionaries(
+    st.sampled_from(["id", "text", "entities", "passages", "start", "end", "type", "offset", "length", "infons"]), c
+)))  # fmt: skip
+def test_any_json_is_read_or_refused_in_one_sentence(value: Any) -> None:
+    try:
+        _read(json.dumps(value) + "\n")
+    except FormatError as error:
+        assert "\n" not in str(error)
