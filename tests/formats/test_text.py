@@ -79,7 +79,9 @@ def test_lost_entities_are_reported() -> None:
 
 def test_a_text_file_holds_one_document(tmp_path: Path) -> None:
     target = tmp_path / "out.txt"
-    with pytest.raises(FormatError, match="one document a file"), open_writer(target) as writer:
-        writer.write(Document.from_text("a"))
+    writer = open_writer(target)
+    writer.write(Document.from_text("a"))
+    with pytest.raises(FormatError, match="one document a file"):
         writer.write(Document.from_text("b"))
+    writer.abort()
     assert not target.exists()

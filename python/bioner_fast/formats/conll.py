@@ -1,8 +1,9 @@
 r"""Column files (CoNLL): one token a line, an empty line between sentences, ``-DOCSTART-`` between documents.
 
-As a document format: the text of a document is its tokens joined by spaces, its sentences by line feeds. The
-tokens, the sentences and all columns stay with the document in a :class:`TokenLayer`, so that tagging uses them
-instead of splitting the text again. The last column, where it is an IOB or IOBES one, is read as entities.
+As a document format: the text of a document is its tokens joined by spaces, its sentences by line feeds.
+The tokens, the sentences and all columns stay with the document in a :class:`TokenLayer`, so that tagging
+uses them instead of splitting the text again. The last column, where it is an IOB or IOBES one, is read as
+entities.
 
 A document from another format needs a token layer before it can be written here
 (:func:`bioner_fast.features.layers.add_tokens`).
@@ -11,6 +12,7 @@ A document from another format needs a token layer before it can be written here
 from __future__ import annotations
 
 import bisect
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -137,8 +139,8 @@ def read(source: Source) -> Iterator[Document]:
 def decode_tags(tags: list[str], layer: TokenLayer, text: str) -> list[Entity]:
     """Entities of an IOB1, IOB2 or IOBES column; none if any tag is of another kind (part of speech).
 
-    Chunks follow the conlleval rules: B and S begin one, I and E do after O, after E or S, after another type and
-    at the start of a sentence.
+    Chunks follow the conlleval rules: B and S begin one, I and E do after O, after E or S, after another type
+    and at the start of a sentence.
     """
     if not all(_TAG.fullmatch(tag) for tag in set(tags)):
         return []
@@ -169,8 +171,8 @@ def decode_tags(tags: list[str], layer: TokenLayer, text: str) -> list[Entity]:
 def encode_entities(document: Document, layer: TokenLayer, reporter: Reporter | None = None) -> list[str]:
     """IOB2 tags of a document's entities on its tokens; what cannot be said is reported.
 
-    An entity that begins or ends inside a token takes the whole token (moved). Discontinuous entities, those without
-    a token and those that overlap an earlier one (the longer first where two start together) are dropped.
+    An entity that begins or ends inside a token takes the whole token (moved). Discontinuous entities, those
+    without a token and those that overlap an earlier one (the longer first where two start together) are dropped.
     """
     tags = ["O"] * len(layer.starts)
     starts, ends = layer.starts.tolist(), layer.ends.tolist()
@@ -212,8 +214,8 @@ def _joined_sentences(layer: TokenLayer, columns: list[list[str]]) -> list[int]:
 class Writer:
     """Writes token, the columns that were read, and the columns of a model, in the order of its tasks.
 
-    Without columns of a model (conversion), entities become one IOB2 column; in a document that had columns of its
-    own those are written back instead.
+    Without columns of a model (conversion), entities become one IOB2 column; in a document that had columns of
+    its own those are written back instead.
     """
 
     def __init__(self, stream: BinaryIO, reporter: Reporter) -> None:
@@ -250,7 +252,7 @@ class Writer:
         if layer.marker:
             id = " ".join(document.id.split()) if layer.named else ""
             blocks.append(f"{_MARKER}\t{id or 'O'}")
-        blocks += ["\n".join(lines[a:b]) for a, b in zip(offsets[:-1], offsets[1:], strict=True) if b > a]
+        blocks += ["\n".join(lines[a:b]) for a, b in itertools.pairwise(offsets) if b > a]
         if not blocks:
             return
         if not self._empty:

@@ -1,9 +1,9 @@
 r"""JSON lines: one object a line, ``{"id": ..., "text": ..., "entities": [...]}``.
 
 ``text`` is required; ``id`` defaults to the line number. Entities are
-``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans`` (parts of a
-discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of one with a name,
-add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed through unchanged.
+``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans`` (parts of
+a discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of one with a
+name, add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed through unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.errors import FormatError
@@ -28,7 +28,7 @@ class JsonRecord:
     extra: dict[str, object]
 
 
-class _Bad(ValueError):
+class _BadRecordError(ValueError):
     """A record that does not follow the format; the message says what was expected."""
 
 
@@ -46,14 +46,18 @@ def read(source: Source) -> Iterator[Document]:
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
-                raise _Bad(f"expected one JSON object a line: {error.msg} at column {error.colno}") from None
+                raise _BadRecordError(
+                    f"expected one JSON object a line: {error.msg} at column {error.colno}"
+                ) from None
             except (ValueError, RecursionError) as error:  # a number too long to convert; nesting too deep
-                raise _Bad(f"expected one JSON object a line: {' '.join(str(error).split())}") from None
+                raise _BadRecordError(
+                    f"expected one JSON object a line: {' '.join(str(error).split())}"
+                ) from None
             if not isinstance(record, dict):
-                raise _Bad(f'expected an object with "text", found {_kind(record)}')
+                raise _BadRecordError(f'expected an object with "text", found {_kind(record)}')
             name = _identifier(record, number)
             document = _document(record, name)
-        except _Bad as error:
+        except _BadRecordError as error:
             source.bad_document(name, str(error), line=number)
             continue
         if _replace_surrogates(document):
@@ -72,7 +76,7 @@ def _kind(value: object) -> str:
     return "null" if value is None else names.get(type(value), "a number")
 
 
-def _is_int(value: object) -> bool:
+def _is_int(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -82,18 +86,18 @@ def _identifier(record: dict[str, Any], number: int) -> str:
         return str(number)
     if isinstance(value, str) or _is_int(value):
         return str(value)
-    raise _Bad(f'expected "id" to be a string or a whole number, found {_kind(value)}')
+    raise _BadRecordError(f'expected "id" to be a string or a whole number, found {_kind(value)}')
 
 
 def _document(record: dict[str, Any], name: str) -> Document:
     text = record.get("text")
     if not isinstance(text, str):
         found = _kind(text) if "text" in record else "nothing"
-        raise _Bad(f'expected "text" to be a string, found {found}')
+        raise _BadRecordError(f'expected "text" to be a string, found {found}')
     passages = _passages(record.get("passages"), text)
     for entity in _entities(record.get("entities"), text):
         if not passages:
-            raise _Bad('expected "passages" to hold the entities, found none')
+            raise _BadRecordError('expected "passages" to hold the entities, found none')
         # The passage an entity starts in; a stretch between passages belongs to the one before.
         home = passages[0]
         for passage in passages[1:]:
@@ -104,7 +108,7 @@ def _document(record: dict[str, Any], name: str) -> Document:
     native = JsonRecord(name if record.get("id") is None else record["id"], extra)
     document = Document(name, passages, infons=_infons(record.get("infons"), "infons"), native=native)
     if document.text != text:
-        raise _Bad('expected the "passages" to cover the text, save for spaces between them')
+        raise _BadRecordError('expected the "passages" to cover the text, save for spaces between them')
     return document
 
 
@@ -112,7 +116,7 @@ def _infons(value: object, what: str) -> dict[str, str]:
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(item, str) for item in value.values()):
-        raise _Bad(f'expected "{what}" to be an object of strings, found {_kind(value)}')
+        raise _BadRecordError(f'expected "{what}" to be an object of strings, found {_kind(value)}')
     return dict(value)
 
 
@@ -120,7 +124,7 @@ def _passages(value: object, text: str) -> list[Passage]:
     if value is None:
         return [Passage(text)]
     if not isinstance(value, list):
-        raise _Bad(f'expected "passages" to be an array, found {_kind(value)}')
+        raise _BadRecordError(f'expected "passages" to be an array, found {_kind(value)}')
     passages: list[Passage] = []
     position = 0
     for item in value:
@@ -130,12 +134,12 @@ def _passages(value: object, text: str) -> list[Passage]:
             or not _is_int(length)
             or not position <= offset <= offset + length <= len(text)
         ):
-            raise _Bad(
+            raise _BadRecordError(
                 'expected every passage to have "offset" and "length" inside the text, in reading order'
             )
         section = item.get("section")
         if section is not None and not isinstance(section, str):
-            raise _Bad(f'expected "section" to be a string, found {_kind(section)}')
+            raise _BadRecordError(f'expected "section" to be a string, found {_kind(section)}')
         position = offset + length
         infons = _infons(item.get("infons"), "infons")
         passages.append(Passage(text[offset:position], offset, section, infons=infons))
@@ -146,20 +150,22 @@ def _entities(value: object, text: str) -> Iterator[Entity]:
     if value is None:
         return
     if not isinstance(value, list):
-        raise _Bad(f'expected "entities" to be an array, found {_kind(value)}')
+        raise _BadRecordError(f'expected "entities" to be an array, found {_kind(value)}')
     for item in value:
         if not isinstance(item, dict):
-            raise _Bad(f"expected every entity to be an object, found {_kind(item)}")
+            raise _BadRecordError(f"expected every entity to be an object, found {_kind(item)}")
         start, end, type_ = item.get("start"), item.get("end"), item.get("type")
         if not _is_int(start) or not _is_int(end) or not 0 <= start <= end <= len(text):
-            raise _Bad(f'expected "start" and "end" of an entity inside the text of {len(text)} code points')
+            raise _BadRecordError(
+                f'expected "start" and "end" of an entity inside the text of {len(text)} code points'
+            )
         if not isinstance(type_, str):
-            raise _Bad(f'expected "type" of an entity to be a string, found {_kind(type_)}')
+            raise _BadRecordError(f'expected "type" of an entity to be a string, found {_kind(type_)}')
         mention, score, task, id_ = (item.get(key) for key in ("text", "score", "task", "id"))
         if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float))):
-            raise _Bad(f'expected "score" of an entity to be a number, found {_kind(score)}')
+            raise _BadRecordError(f'expected "score" of an entity to be a number, found {_kind(score)}')
         if any(field is not None and not isinstance(field, str) for field in (mention, task, id_)):
-            raise _Bad('expected "text", "task" and "id" of an entity to be strings')
+            raise _BadRecordError('expected "text", "task" and "id" of an entity to be strings')
         spans = item.get("spans", [])
         if not isinstance(spans, list) or not all(
             isinstance(s, list)
@@ -169,7 +175,9 @@ def _entities(value: object, text: str) -> Iterator[Entity]:
             and start <= s[0] <= s[1] <= end
             for s in spans
         ):
-            raise _Bad('expected "spans" of an entity to be an array of [start, end] inside the entity')
+            raise _BadRecordError(
+                'expected "spans" of an entity to be an array of [start, end] inside the entity'
+            )
         yield Entity(
             start,
             end,
@@ -184,7 +192,7 @@ def _entities(value: object, text: str) -> Iterator[Entity]:
 
 
 def _replace_surrogates(document: Document) -> bool:
-    r"""Make the texts encodable: ``"\ud83d"`` alone is legal JSON but no character. One code point for one."""
+    r"""Make the texts encodable: ``"\ud83d"`` alone is legal JSON but no character."""
     found = False
     for passage in document.passages:
         clean = utf8(passage.text)

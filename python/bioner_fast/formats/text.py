@@ -1,8 +1,8 @@
 r"""Plain text: one document a file (``text``) or one a line (``lines``).
 
-The text is taken as given: nothing is stripped or translated, so that offsets count the code points that are in
-the file, a byte-order mark and both characters of ``\r\n`` included. Only the line ends that separate documents
-of ``lines`` (``\n`` or ``\r\n``, nothing else) belong to no document.
+The text is taken as given: nothing is stripped or translated, so that offsets count the code points that are
+in the file, a byte-order mark and both characters of ``\r\n`` included. Only the line ends that separate
+documents of ``lines`` (``\n`` or ``\r\n``, nothing else) belong to no document.
 """
 
 from __future__ import annotations
