@@ -1,0 +1,1 @@
+"""Templates, word pieces and name builders of the bundled sample corpora."""
