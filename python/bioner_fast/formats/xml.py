@@ -1,0 +1,116 @@
+"""Safe, streaming XML: one element at a time, no entities, no document type loading, no network."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from lxml import etree
+
+from bioner_fast.errors import FormatError
+from bioner_fast.formats.base import Source
+from bioner_fast.formats.registry import xml_root
+
+# What XML 1.0 cannot hold even escaped: most control characters, surrogates, U+FFFE and U+FFFF.
+_ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_ENTITIES = "the file declares XML entities, which can hide bombs and foreign files; such files are refused"
+
+
+def elements(source: Source, tags: tuple[str, ...], roots: frozenset[str]) -> Iterator[etree._Element]:
+    """Yield each element called one of ``tags`` when it is whole; it is emptied afterwards.
+
+    Memory holds one element, however long the file.
+
+    Args:
+        source: the file.
+        tags: names of the elements wanted.
+        roots: names the root element may have.
+
+    Raises:
+        FormatError: not XML, another root, cut off, or entities are declared.
+    """
+    head = source.stream.peek(65536)
+    if not head:
+        raise FormatError(source.path, "the file is empty; XML was expected")
+    found = xml_root(head)
+    if found is not None and found.decode("latin-1") not in roots:
+        message = f"expected root element {' or '.join(sorted(roots))}, found {found.decode('latin-1')}"
+        raise FormatError(source.path, message)
+    if b"<!ENTITY" in head.split(b"<" + found, 1)[0] if found else False:
+        raise FormatError(source.path, _ENTITIES)
+    context = etree.iterparse(
+        source.stream,
+        events=("end",),
+        tag=tags,
+        load_dtd=False,
+        dtd_validation=False,
+        attribute_defaults=False,
+        no_network=True,
+        resolve_entities=False,
+        remove_comments=True,
+        remove_pis=True,
+        huge_tree=False,
+        recover=False,
+    )
+    checked = False
+    try:
+        for _, element in context:
+            if not checked:
+                _check_document(source, element, roots)
+                checked = True
+            parent = element.getparent()
+            if parent is not None and parent.tag in tags:
+                continue  # it comes again, whole, as part of its parent
+            yield element
+            _forget(element)
+        if not checked and context.root is not None:
+            _check_document(source, context.root, roots)
+    except etree.XMLSyntaxError as error:
+        raise FormatError(source.path, _sentence(error), error.lineno) from None
+
+
+def _check_document(source: Source, element: etree._Element, roots: frozenset[str]) -> None:
+    tree = element.getroottree()
+    dtd = tree.docinfo.internalDTD
+    if dtd is not None and next(iter(dtd.iterentities()), None) is not None:
+        raise FormatError(source.path, _ENTITIES)
+    root = tree.getroot()
+    if root.tag not in roots:
+        raise FormatError(
+            source.path, f"expected root element {' or '.join(sorted(roots))}, found {root.tag!s}"
+        )
+
+
+def _forget(element: etree._Element) -> None:
+    """Empty the element and drop what precedes it, or the root would keep a shell of every document."""
+    element.clear()
+    parent = element.getparent()
+    if parent is not None:
+        while element.getprevious() is not None:
+            del parent[0]
+
+
+def _sentence(error: etree.XMLSyntaxError) -> str:
+    detail = re.sub(r", line \d+, column \d+.*", "", " ".join(str(error).split()))
+    if "Premature end" in detail or "EndTag: '</' not found" in detail:
+        return f"the XML ends early ({detail}); the file is truncated"
+    return f"not well-formed XML: {detail}"
+
+
+def plain(source: Source, element: etree._Element) -> str:
+    """All text inside an element, markup flattened.
+
+    Raises:
+        FormatError: an entity reference that the file does not define.
+    """
+    if not len(element):
+        return element.text or ""
+    for child in element.iter(etree.Entity):
+        message = f"entity {child.text or ''} is not defined in the file; write the character itself"
+        raise FormatError(source.path, message, child.sourceline)
+    return "".join(element.itertext())
+
+
+def legal(text: str) -> str:
+    """The text with characters that XML cannot hold replaced by U+FFFD; offsets stay."""
+    return _ILLEGAL.sub("\ufffd", text)
