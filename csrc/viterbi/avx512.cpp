@@ -1,0 +1,11 @@
+#if defined(__GNUC__) && !defined(__clang__)
+// GCC's own header leaves a register undefined on purpose (GCC bug 105593).
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <immintrin.h>
+
+#include <cstdint>
+
+#define BIONER_ISA avx512
+#define BIONER_ISA_AVX512
+#include "viterbi/isa-inl.h"

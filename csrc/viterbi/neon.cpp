@@ -1,0 +1,7 @@
+#include <arm_neon.h>
+
+#include <cstdint>
+
+#define BIONER_ISA neon
+#define BIONER_ISA_NEON
+#include "viterbi/isa-inl.h"

@@ -1,0 +1,7 @@
+#include <immintrin.h>
+
+#include <cstdint>
+
+#define BIONER_ISA wide
+#define BIONER_ISA_WIDE
+#include "viterbi/isa-inl.h"

@@ -1,0 +1,106 @@
+"""Viterbi decoding of packed sentences."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bioner_fast.ops import _native
+
+MAX_TAGS = 256
+READOUTS = {"path": 0, "forward_argmax": 1}
+
+
+def viterbi_decode(
+    emissions: Tensor,
+    transitions: Tensor,
+    offsets: Tensor,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    readout: str = "path",
+) -> tuple[Tensor, Tensor]:
+    """The best tag sequence of every sentence.
+
+    All sums are float64, whatever the inputs are: a float32 sentence of any length gets the float64 path, and CPU
+    (any SIMD level, any number of threads) and CUDA agree bit for bit. A tie goes to the lowest tag, ``-inf`` is
+    allowed everywhere, and NaN never wins.
+
+    Args:
+        emissions: ``[N, K]`` float32 or float64: scores of the tags of all tokens, sentences concatenated; 1 <= K <= 256.
+        transitions: ``[K, K]``, row = from, column = to.
+        offsets: int64 ``[B + 1]``; sentence ``b`` is rows ``offsets[b]`` to ``offsets[b + 1]``. Empty sentences are legal.
+        start: ``[K]``, added to the first token of a sentence; none is zeros.
+        end: ``[K]``, added to the last.
+        readout: ``"path"`` is the best sequence. ``"forward_argmax"`` is the rule of the published system: the tag of
+            each position maximises the forward score there, without back-pointers, so the sequence may be illegal.
+
+    Returns:
+        ``tags`` int64 ``[N]`` and ``scores`` ``[B]``, the score of the best sequence: ``-inf`` where none is possible,
+        0 for an empty sentence. Neither carries a gradient.
+
+    Raises:
+        TypeError: an argument is no tensor or has another dtype.
+        ValueError: a shape, a device, ``readout`` or (on CPU, and on CUDA with ``BIONER_CHECK=1``) the offsets are wrong.
+
+    Example:
+        >>> emissions = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 1.0]])
+        >>> viterbi_decode(emissions, torch.zeros(2, 2), torch.tensor([0, 2, 3]))
+        (tensor([0, 1, 0]), tensor([4., 2.]))
+    """
+    check_chain(emissions, transitions, offsets, start, end)
+    if readout not in READOUTS:
+        raise ValueError(f'`readout` must be "path" or "forward_argmax", got {readout!r}')
+    tags, scores = _viterbi_decode(emissions, transitions, offsets, start, end, READOUTS[readout])
+    return tags, scores
+
+
+def check_chain(
+    emissions: Tensor, transitions: Tensor, offsets: Tensor, start: Tensor | None, end: Tensor | None
+) -> None:
+    """Static checks of the arguments that Viterbi and the CRF share; see :func:`viterbi_decode`."""
+    _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 2)
+    k = emissions.shape[1]
+    if k < 1 or k > MAX_TAGS:
+        raise ValueError(f"`emissions` must have between 1 and {MAX_TAGS} tags, got shape {list(emissions.shape)}")
+    _native.check_tensor("transitions", transitions, _native.FULL_FLOATS, 2)
+    _native.check_like("transitions", transitions, "emissions", emissions)
+    _native.check_shape("transitions", transitions, (k, k), "[K, K]")
+    _native.check_offsets(offsets, "emissions", emissions)
+    for name, value in (("start", start), ("end", end)):
+        if value is not None:
+            _native.check_tensor(name, value, _native.FULL_FLOATS, 1)
+            _native.check_like(name, value, "emissions", emissions)
+            _native.check_shape(name, value, (k,), "[K]")
+
+
+@torch.library.custom_op("bioner_fast::viterbi_decode", mutates_args=(), device_types=("cpu", "cuda"))
+def _viterbi_decode(
+    emissions: Tensor,
+    transitions: Tensor,
+    offsets: Tensor,
+    start: Tensor | None,
+    end: Tensor | None,
+    readout: int,
+) -> tuple[Tensor, Tensor]:
+    tokens, k = emissions.shape
+    _native.check_cuda_offsets(offsets, tokens)
+    tags = torch.empty(tokens, dtype=torch.int64, device=emissions.device)
+    scores = emissions.new_empty(offsets.shape[0] - 1)
+    back = torch.empty(tokens * k, dtype=torch.uint8, device=emissions.device) if emissions.is_cuda else None
+    _native.call(
+        "viterbi_decode", emissions, emissions, transitions, offsets, start, end, readout, tags, scores, back
+    )
+    return tags, scores
+
+
+@_viterbi_decode.register_fake
+def _(
+    emissions: Tensor,
+    transitions: Tensor,
+    offsets: Tensor,
+    start: Tensor | None,
+    end: Tensor | None,
+    readout: int,
+) -> tuple[Tensor, Tensor]:
+    tags = torch.empty(emissions.shape[0], dtype=torch.int64, device=emissions.device)
+    return tags, emissions.new_empty(offsets.shape[0] - 1)
