@@ -1,0 +1,96 @@
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+#include <string>
+
+#include "text/vectors.h"
+
+namespace bioner {
+
+namespace {
+
+constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                              1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+
+float narrow(double value) {
+  // A conversion out of float's range is undefined; Python's float32 gives an infinity.
+  constexpr double kMax = 3.4028235677973366e38;  // the largest float plus half a unit in its last place
+  if (value >= kMax) return std::numeric_limits<float>::infinity();
+  if (value <= -kMax) return -std::numeric_limits<float>::infinity();
+  return static_cast<float>(value);
+}
+
+// Correctly rounded, whatever the locale.
+const char* parse_slowly(const char* p, const char* end, float& value) {
+  double number = 0;
+#if defined(__cpp_lib_to_chars)
+  const char* const start = p < end && *p == '+' ? p + 1 : p;
+  if (start < end && (*start == '+' || (start != p && *start == '-'))) return nullptr;
+  const auto [rest, error] = std::from_chars(start, end, number);
+  if (error == std::errc::invalid_argument) return nullptr;
+  if (error == std::errc::result_out_of_range) {
+    // Beyond double: 0 or an infinity, as strtod says.
+    number = std::strtod(std::string(start, rest).c_str(), nullptr);
+  }
+  value = narrow(number);
+  return rest;
+#else
+  const char* stop = p;
+  while (stop < end && stop - p < 512 && *stop > ' ') ++stop;
+  const std::string copy(p, stop);
+  if (copy.find_first_of("xX") != std::string::npos) return nullptr;
+  char* rest = nullptr;
+  number = std::strtod(copy.c_str(), &rest);
+  if (rest == copy.c_str()) return nullptr;
+  value = narrow(number);
+  return p + (rest - copy.c_str());
+#endif
+}
+
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+const char* parse_number(const char* p, const char* end, float& value) {
+  // Up to 19 digits with a small power of ten: the digits as an integer below 2^53 and the power are exact
+  // doubles, so one multiplication or division rounds correctly (Clinger). The rest is left to the library.
+  const char* q = p;
+  const bool negative = q < end && *q == '-';
+  if (q < end && (*q == '-' || *q == '+')) ++q;
+  std::uint64_t mantissa = 0;
+  int digits = 0, exponent = 0;
+  const auto take = [&](int scale) {
+    for (; q < end && is_digit(*q); ++q, ++digits, exponent += scale) {
+      if (digits < 19) mantissa = mantissa * 10 + static_cast<std::uint64_t>(*q - '0');
+    }
+  };
+  take(0);
+  if (q < end && *q == '.') {
+    ++q;
+    take(-1);
+  }
+  if (digits == 0) return parse_slowly(p, end, value);  // nan, inf, or nothing
+  if (q < end && (*q == 'e' || *q == 'E')) {
+    const char* r = q + 1;
+    const bool below = r < end && *r == '-';
+    if (r < end && (*r == '-' || *r == '+')) ++r;
+    if (r < end && is_digit(*r)) {
+      int given = 0;
+      for (; r < end && is_digit(*r); ++r) {
+        if (given < 10000) given = given * 10 + (*r - '0');
+      }
+      exponent += below ? -given : given;
+      q = r;
+    }
+  }
+  if (digits > 19 || mantissa > (1ULL << 53) || exponent < -22 || exponent > 22)
+    return parse_slowly(p, end, value);
+  double number = static_cast<double>(mantissa);
+  number = exponent < 0 ? number / kPowers[-exponent] : number * kPowers[exponent];
+  value = narrow(negative ? -number : number);
+  return q;
+}
+
+}  // namespace bioner
