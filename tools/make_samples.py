@@ -25,16 +25,16 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from samples import lexicon, mentions
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = {"train": 900, "devel": 200, "test": 200}
+SIZES = {"train": 800, "devel": 200, "test": 200}
 #: Corpus name -> (entity type, sections that mention it, the other type's section).
 CORPORA = {
     "sample-disease": ("Disease", ("both", "dis"), "chem"),
     "sample-chemical": ("Chemical", ("both", "chem"), "dis"),
 }
 DISEASE_SLOTS = frozenset({"dis", "tum", "ae", "disab"})
-CHEMICAL_SLOTS = frozenset({"drug", "subst", "ion", "metal", "solvent", "chemab"})
+CHEMICAL_SLOTS = frozenset({"base", "drug", "subst", "toxic", "ion", "mineral", "metal", "solvent", "chemab"})
 #: How often a mention of devel and test is drawn again until train does not have it.
-UNSEEN = 0.8
+UNSEEN = 0.5
 
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
 _SLOT = re.compile(r"\{(a:)?([A-Za-z]+)\}")

@@ -30,19 +30,54 @@ TUMOR_KINDS = words(
     "squamous cell, small cell, large cell, clear cell, basal cell, spindle cell, mucinous, papillary, follicular, "
     "medullary, ductal, lobular, serous, anaplastic, germ cell, giant cell, neuroendocrine, triple-negative"
 )
-ORGAN_ADJECTIVES = words(
-    "renal, hepatic, pulmonary, cerebral, gastric, intestinal, colorectal, pancreatic, ovarian, uterine, cervical, "
-    "prostatic, thyroid, adrenal, cardiac, coronary, cutaneous, ocular, retinal, corneal, laryngeal, esophageal, "
-    "biliary, splenic, spinal, muscular, cerebellar, pituitary, testicular, bronchial, lumbar, nasal, mitral, aortic"
+TUMOR_SITES = words(
+    "renal, hepatic, pulmonary, gastric, intestinal, colorectal, pancreatic, ovarian, uterine, cervical, prostatic, "
+    "thyroid, adrenal, cutaneous, laryngeal, esophageal, biliary, pituitary, testicular, bronchial, nasal, thymic, "
+    "salivary, breast, lung, bladder, colon, vulvar, penile, parotid, tonsillar, orbital"
 )
-DISEASE_HEADS = words(
-    "fibrosis, atrophy, hypertrophy, infarction, ischemia, stenosis, failure, dystrophy, dysplasia, disease, necrosis, "
-    "hemorrhage, thrombosis, edema, insufficiency, infection, inflammation, degeneration, disorder, calcification, palsy, ulcer"
+#: Adjectives and the heads that go with them.
+ORGAN_DISEASES = (
+    (
+        words("renal, hepatic, pulmonary, intestinal, pancreatic, cardiac, splenic, adrenal, thyroid"),
+        words("fibrosis, atrophy, hypertrophy, failure, disease, infection, inflammation, insufficiency, necrosis, dysplasia"),
+    ),
+    (
+        words("coronary, cerebral, pulmonary, mesenteric, aortic, carotid, renal, basilar, femoral, portal, retinal"),
+        words("thrombosis, stenosis, ischemia, infarction, hemorrhage, embolism, aneurysm, calcification, hypertension"),
+    ),
+    (
+        words("muscular, spinal, cerebellar, cortical, optic, macular, corneal, myotonic, bulbar, facial, oculomotor, retinal"),
+        words("dystrophy, atrophy, degeneration, palsy, ataxia, paralysis, disorder, neuropathy"),
+    ),
+    (
+        words("cutaneous, corneal, duodenal, gastric, oral, genital, esophageal, colonic, nasal, laryngeal"),
+        words("ulcer, polyposis, infection, inflammation, erosion, papillomatosis, herpes, amyloidosis"),
+    ),
+)
+ORGAN_SIGNS = (
+    (
+        words("renal, hepatic, pulmonary, cardiac, pancreatic, ventricular, thyroid, hepatocellular, tubular, myocardial"),
+        words("failure, dysfunction, injury, toxicity, damage, insufficiency, impairment"),
+    ),
+    (
+        words("abdominal, thoracic, lumbar, pelvic, ocular, muscle, joint, facial, back, chest, neck, bone, epigastric"),
+        words("pain, swelling, stiffness, cramps, tenderness, weakness"),
+    ),
+    (
+        words("gastric, intestinal, nasal, gingival, uterine, retinal, cerebral, variceal, vaginal, rectal"),
+        words("bleeding, hemorrhage, edema, ulceration, perforation"),
+    ),
+    (
+        words("sleep, visual, cognitive, mood, gait, motor, memory, behavioral"),
+        words("disturbance, impairment, disorder, deficits, loss"),
+    ),
+    (words("atrial, ventricular, supraventricular, sinus"), words("fibrillation, tachycardia, arrhythmia, flutter, arrest")),
 )
 DISEASE_MODIFIERS = words(
     "chronic, acute, familial, congenital, hereditary, idiopathic, juvenile, progressive, early-onset, autoimmune, "
     "infantile, X-linked, recessive, secondary, primary, bilateral, sporadic, late-onset, atypical, subacute"
 )
+PLAIN_MODIFIERS = words("chronic, acute, familial, childhood, atypical, early-onset, late-onset, sporadic, progressive")
 DISEASE_PLAIN = words(
     "asthma, gout, stroke, sepsis, rickets, measles, migraine, lupus, shock, ataxia, epilepsy, malaria, obesity, "
     "schizophrenia, diabetes mellitus, tuberculosis, leprosy, influenza, dementia, autism, psoriasis, glaucoma, "
@@ -57,7 +92,7 @@ DEFICIENT = words(
     "aldolase, transaldolase, sulfatase, galactosidase, mannosidase, hydroxylase, aromatase, enolase, fumarase, "
     "dehydrogenase, ligase, reductase, kininogen, protein C, factor V, factor XI, complement C4, prekallikrein, growth hormone"
 )
-DEFICIENCY_GRADES = words("partial, severe, combined, isolated, acquired, hereditary, congenital")
+DEFICIENCY_GRADES = words("partial, combined, isolated, acquired, hereditary, congenital")
 AGENTS = words("rotaviral, fungal, bacterial, viral, parasitic, staphylococcal, streptococcal, chlamydial, mycoplasmal, amebic")
 SIGNS = words(
     "nausea, vomiting, headache, dizziness, diarrhea, constipation, fever, bradycardia, tachycardia, hypotension, "
@@ -70,7 +105,6 @@ SIGN_STEMS = words(
     "reflexia, kinesia, albuminemia, lipidemia, capnia"
 )
 CELL_LOSS = words("neutropenia, thrombocytopenia, lymphopenia, pancytopenia, leukopenia, cytopenia, eosinopenia, reticulocytopenia")
-SIGN_HEADS = words("pain, dysfunction, injury, bleeding, edema, failure, spasm, arrest, ulceration, swelling, toxicity, weakness")
 
 # -- chemicals -----------------------------------------------------------------------------------------------
 DRUG_STARTS = words(
@@ -100,8 +134,16 @@ METALS = words("cadmium, lead, mercury, arsenic, nickel, cobalt, chromium, alumi
 ION_NAMES = words("calcium, potassium, sodium, zinc, magnesium, copper, iron, selenium, iodide, chloride, phosphate, manganese")
 ION_SYMBOLS = words("Ca2+, K+, Na+, Zn2+, Mg2+, Cu2+, Fe2+, Fe3+, Mn2+, Cl-, Cd2+, Co2+")
 ANIONS = words("chloride, sulfate, nitrate, oxide, acetate, iodide, carbonate, fluoride, phosphate, sulfide")
-FORMULA_METALS = words("Na, K, Ca, Mg, Zn, Cu, Fe, Cd, Ni, Co, Al, Ag, Li, Ba")
-FORMULA_ANIONS = words("Cl2, SO4, NO3, CO3, Cl, OH, O2, Br, PO4, F2")
+SALT_METALS = words(
+    "cadmium, lead, mercury, nickel, cobalt, chromium, aluminum, thallium, manganese, calcium, potassium, sodium, zinc, "
+    "magnesium, copper, iron, lithium, barium"
+)
+FORMULAE = (
+    (words("Na, K, Li, Rb, Cs, Ag"), words("Cl, NO3, Br, F, I, OH")),
+    (words("Na, K, Li, Ag"), ("2SO4", "2CO3", "2S", "2O")),
+    (words("Ca, Mg, Zn, Cu, Cd, Ni, Co, Ba, Mn, Sr"), words("Cl2, SO4, CO3, O, S, Br2, F2")),
+    (words("H"), words("2O2, 2S, Cl, NO3, 2SO4, 3PO4")),
+)
 SUBSTANCES_PLAIN = words(
     "nitric oxide, hydrogen peroxide, dopamine, serotonin, histamine, glutathione, cholesterol, urea, ATP, cAMP, "
     "ammonia, melatonin, cortisol, sucrose, glycerol, bilirubin, heme, creatinine, noradrenaline, testosterone"
@@ -115,7 +157,7 @@ FILLERS: dict[str, tuple[str, ...]] = {
     "animals": words("mice, rats, rabbits, zebrafish, dogs, guinea pigs, hamsters, monkeys"),
     "organ": words(
         "liver, kidney, heart, lung, brain, spleen, thymus, retina, colon, pancreas, cerebellum, hippocampus, stomach, "
-        "spine, iris, pelvis, uterus, placenta, aorta, duodenum, urethra, stroma, intestine, epidermis, testis"
+        "spine, iris, uterus, placenta, aorta, duodenum, urethra, stroma, intestine, epidermis, testis"
     ),
     "proc": words(
         "biopsy, electrophoresis, immunohistochemistry, computed tomography, magnetic resonance imaging, endoscopy, "

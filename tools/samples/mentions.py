@@ -30,8 +30,11 @@ class Names:
             "tum": self.tumor,
             "ae": self.sign,
             "drug": self.drug,
+            "base": self._generic_drug,
             "subst": self.substance,
             "ion": self.ion,
+            "mineral": lambda: self.pick(lex.ION_NAMES),
+            "toxic": self.toxic,
             "metal": lambda: self.pick(lex.METALS),
             "solvent": lambda: self.pick(lex.SOLVENTS),
         }
@@ -47,6 +50,7 @@ class Names:
             "pval": lambda: f"P {self.pick('<=')} 0.{self.pick(('01', '03', '001', '02', '004'))}",
             "ns": lambda: f"P {self.pick('>=')} 0.{self.pick(('18', '2', '3', '47', '6'))}",
             "dose": self.dose,
+            "mgkg": self.animal_dose,
             "conc": lambda: f"{self.pick(('1', '5', '10', '50', '100', '0.5'))} {self.pick(('μM', 'mM', 'nM', 'μg/ml'))}",
             "dur": lambda: f"{rng.randint(2, 24)} {self.pick(('weeks', 'months', 'days', 'years'))}",
             "hours": lambda: f"{self.pick(('6', '12', '24', '48', '72'))} h",
@@ -62,6 +66,10 @@ class Names:
 
     def _chance(self, p: float) -> bool:
         return self.rng.random() < p
+
+    def _pair(self, table: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...], between: str = " ") -> str:
+        first, second = table[self.rng.randrange(len(table))]
+        return f"{self.pick(first)}{between}{self.pick(second)}"
 
     def _choose(self, *weighted: tuple[int, Callable[[], str]]) -> str:
         total = sum(weight for weight, _ in weighted)
@@ -90,15 +98,14 @@ class Names:
         return f"{grade}{self.pick(lex.DEFICIENT)} deficiency"
 
     def _modified(self) -> str:
-        base = self._choose(
-            (4, self._morphological),
-            (4, self._organ_disease),
-            (2, lambda: self.pick(lex.DISEASE_PLAIN)),
+        return self._choose(
+            (4, lambda: f"{self.pick(lex.DISEASE_MODIFIERS)} {self._morphological()}"),
+            (4, lambda: f"{self.pick(lex.DISEASE_MODIFIERS)} {self._organ_disease()}"),
+            (2, lambda: f"{self.pick(lex.PLAIN_MODIFIERS)} {self.pick(lex.DISEASE_PLAIN)}"),
         )
-        return f"{self.pick(lex.DISEASE_MODIFIERS)} {base}"
 
     def _organ_disease(self) -> str:
-        return f"{self.pick(lex.ORGAN_ADJECTIVES)} {self.pick(lex.DISEASE_HEADS)}"
+        return self._pair(lex.ORGAN_DISEASES)
 
     def long_disease(self) -> str:
         """A disease name of several words, which an abbreviation may follow."""
@@ -121,9 +128,9 @@ class Names:
         """A neoplasm."""
         return self._choose(
             (3, lambda: self.pick(lex.TUMOR_ROOTS) + self.pick(lex.TUMOR_ENDINGS)),
-            (4, lambda: f"{self.pick(lex.ORGAN_ADJECTIVES)} {self.pick(lex.TUMOR_HEADS)}"),
+            (4, lambda: f"{self.pick(lex.TUMOR_SITES)} {self.pick(lex.TUMOR_HEADS)}"),
             (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self.pick(lex.TUMOR_HEADS)}"),
-            (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self.pick(lex.ORGAN_ADJECTIVES)} {self.pick(lex.TUMOR_HEADS)}"),
+            (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self.pick(lex.TUMOR_SITES)} {self.pick(lex.TUMOR_HEADS)}"),
         )
 
     def sign(self) -> str:
@@ -133,7 +140,7 @@ class Names:
             (2, lambda: self.pick(lex.TOXIC_ORGANS) + "toxicity"),
             (3, lambda: self.pick(lex.SIGN_PREFIXES) + self.pick(lex.SIGN_STEMS)),
             (1, lambda: self.pick(lex.CELL_LOSS)),
-            (5, lambda: f"{self.pick(lex.ORGAN_ADJECTIVES)} {self.pick(lex.SIGN_HEADS)}"),
+            (5, lambda: self._pair(lex.ORGAN_SIGNS)),
             (2, self._morphological),
         )
 
@@ -165,13 +172,20 @@ class Names:
             (1, lambda: f"(R)-{self.pick(lex.ALKYLS)}{self.pick(lex.PARENTS)}"),
         )
 
+    def _metal_salt(self) -> str:
+        return f"{self.pick(lex.SALT_METALS)} {self.pick(lex.ANIONS)}"
+
+    def toxic(self) -> str:
+        """A chemical that people are exposed to."""
+        return self._choose((2, self._metal_salt), (1, lambda: self.pick(lex.METALS)), (4, self._systematic))
+
     def substance(self) -> str:
         """A chemical as a laboratory has it."""
         return self._choose(
             (7, self._systematic),
-            (3, lambda: f"{self.pick(lex.METALS + lex.ION_NAMES[:8])} {self.pick(lex.ANIONS)}"),
+            (3, self._metal_salt),
             (4, lambda: f"{self.pick(lex.ACID_STEMS)}ic acid"),
-            (2, lambda: self.pick(lex.FORMULA_METALS) + self.pick(lex.FORMULA_ANIONS)),
+            (2, lambda: self._pair(lex.FORMULAE, between="")),
             (4, lambda: self.pick(lex.SUBSTANCES_PLAIN)),
             (3, lambda: f"{self.pick(lex.ALKYLS)} {self.pick(lex.PARENTS)}".replace("oxy ", "oxy").replace("o ", "o")),
             (1, self._code),
@@ -210,8 +224,12 @@ class Names:
         return f"{self.rng.randint(1, 22)}{self.pick('pq')}"
 
     def dose(self) -> str:
-        """A dose."""
-        return f"{self.pick(('5', '10', '20', '25', '40', '75', '100', '250', '0.5'))} {self.pick(('mg', 'mg', 'mg/kg', 'μg/kg', 'g'))}"
+        """A human dose."""
+        return self.pick(("5 mg", "10 mg", "20 mg", "25 mg", "40 mg", "75 mg", "100 mg", "250 mg", "500 mg", "50 μg", "1 g", "0.5 g"))
+
+    def animal_dose(self) -> str:
+        """A dose per body weight."""
+        return f"{self.pick(('0.5', '1', '2', '5', '10', '20', '50'))} {self.pick(('mg/kg', 'mg/kg', 'μg/kg'))}"
 
 
 def abbreviation(name: str) -> str:
