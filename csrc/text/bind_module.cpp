@@ -1,0 +1,11 @@
+// Table of contents of the extension module `_text`: one line per file that binds something.
+#include <pybind11/pybind11.h>
+
+#include "text/register.h"
+
+PYBIND11_MODULE(_text, m) {
+  m.doc() = "Native text path of bioner_fast (private: use the Python modules around it)";
+  bioner::register_conll(m);
+  bioner::register_vectors(m);
+  bioner::register_vocabulary(m);
+}
