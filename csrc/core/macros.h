@@ -7,6 +7,8 @@
 #define BIONER_HD
 #endif
 
+// Functions in headers that files compiled for one SIMD level include: always inlined, so that no shared copy
+// with that level's instructions is left for the linker to choose.
 #if defined(_MSC_VER) && !defined(__clang__)
 #define BIONER_INLINE __forceinline
 #define BIONER_RESTRICT __restrict

@@ -21,12 +21,12 @@ struct PackedOffsets {
   std::int64_t batch;
   std::int64_t tokens;
 
-  BIONER_HD std::int64_t clamp(std::int64_t value) const {
+  BIONER_HD BIONER_INLINE std::int64_t clamp(std::int64_t value) const {
     return value < 0 ? 0 : (value > tokens ? tokens : value);
   }
 
   // Tokens of sentence `b`; never a negative length.
-  BIONER_HD TokenRange sentence(std::int64_t b) const {
+  BIONER_HD BIONER_INLINE TokenRange sentence(std::int64_t b) const {
     const std::int64_t begin = clamp(data[b]);
     const std::int64_t end = clamp(data[b + 1]);
     return {begin, end < begin ? begin : end};
@@ -34,7 +34,7 @@ struct PackedOffsets {
 
   // The sentence that holds `token`, by binary search: the last b with data[b] <= token. Empty sentences are
   // skipped.
-  BIONER_HD std::int64_t sentence_of(std::int64_t token) const {
+  BIONER_HD BIONER_INLINE std::int64_t sentence_of(std::int64_t token) const {
     std::int64_t low = 0;
     std::int64_t high = batch;  // data[high] > token for good offsets
     while (high - low > 1) {

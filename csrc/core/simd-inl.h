@@ -1,6 +1,6 @@
 // A vector of float64 and one of 64-bit integers, for the files that are compiled for one instruction set.
 // Included once per such file, after <immintrin.h> or <arm_neon.h>, with BIONER_ISA naming the namespace and
-// one of BIONER_ISA_AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can be tested
+// one of BIONER_ISA_SCALAR, _AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can be tested
 // without AVX-512) defined. Everything lives in that namespace and is inlined: nothing compiled for a newer
 // processor can be picked by the linker for an older one.
 //
@@ -35,6 +35,12 @@ struct V4 {
                            static_cast<double>(p[2][index]), static_cast<double>(p[3][index]))};
   }
   BIONER_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
+  // The first n of four elements.
+  BIONER_INLINE void store_n(double* p, int n) const { _mm256_maskstore_pd(p, tail(n), v); }
+  BIONER_INLINE void store_n(float* p, int n) const {
+    const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(n), _mm_setr_epi32(0, 1, 2, 3));
+    _mm_maskstore_ps(p, mask, _mm256_cvtpd_ps(v));
+  }
   BIONER_INLINE static __m256i tail(int n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
   }
@@ -49,6 +55,11 @@ BIONER_INLINE V4 operator-(V4 a, V4 b) { return {_mm256_sub_pd(a.v, b.v)}; }
 BIONER_INLINE V4 operator*(V4 a, V4 b) { return {_mm256_mul_pd(a.v, b.v)}; }
 BIONER_INLINE V4 max(V4 a, V4 b) { return {_mm256_max_pd(a.v, b.v)}; }
 BIONER_INLINE __m256d greater(V4 a, V4 b) { return _mm256_cmp_pd(a.v, b.v, _CMP_GT_OQ); }
+BIONER_INLINE __m256d equal(V4 a, V4 b) { return _mm256_cmp_pd(a.v, b.v, _CMP_EQ_OQ); }
+BIONER_INLINE V4 select(__m256d mask, V4 a, V4 b) { return {_mm256_blendv_pd(b.v, a.v, mask)}; }
+BIONER_INLINE I4 bits(V4 a) { return {_mm256_castpd_si256(a.v)}; }
+BIONER_INLINE V4 from_bits(I4 a) { return {_mm256_castsi256_pd(a.v)}; }
+BIONER_INLINE I4 operator+(I4 a, I4 b) { return {_mm256_add_epi64(a.v, b.v)}; }
 BIONER_INLINE unsigned equal_bits(V4 a, V4 b) {
   return static_cast<unsigned>(_mm256_movemask_pd(_mm256_cmp_pd(a.v, b.v, _CMP_EQ_OQ)));
 }
@@ -102,6 +113,11 @@ struct V8 {
     a.store(p);
     b.store(p + 4);
   }
+  template <typename T>
+  BIONER_INLINE void store_n(T* p, int n) const {
+    a.store_n(p, n);
+    if (n > 4) b.store_n(p + 4, n - 4);
+  }
 };
 struct I8 {
   I4 a, b;
@@ -116,6 +132,11 @@ BIONER_INLINE V8 operator-(V8 x, V8 y) { return {x.a - y.a, x.b - y.b}; }
 BIONER_INLINE V8 operator*(V8 x, V8 y) { return {x.a * y.a, x.b * y.b}; }
 BIONER_INLINE V8 max(V8 x, V8 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
 BIONER_INLINE Mask8 greater(V8 x, V8 y) { return {greater(x.a, y.a), greater(x.b, y.b)}; }
+BIONER_INLINE Mask8 equal(V8 x, V8 y) { return {equal(x.a, y.a), equal(x.b, y.b)}; }
+BIONER_INLINE V8 select(Mask8 mask, V8 x, V8 y) { return {select(mask.a, x.a, y.a), select(mask.b, x.b, y.b)}; }
+BIONER_INLINE I8 bits(V8 x) { return {bits(x.a), bits(x.b)}; }
+BIONER_INLINE V8 from_bits(I8 x) { return {from_bits(x.a), from_bits(x.b)}; }
+BIONER_INLINE I8 operator+(I8 x, I8 y) { return {x.a + y.a, x.b + y.b}; }
 BIONER_INLINE unsigned equal_bits(V8 x, V8 y) { return equal_bits(x.a, y.a) | equal_bits(x.b, y.b) << 4; }
 BIONER_INLINE I8 select(Mask8 mask, I8 x, I8 y) {
   return {select(mask.a, x.a, y.a), select(mask.b, x.b, y.b)};
@@ -157,6 +178,8 @@ struct V {
                            static_cast<double>(p[6][index]), static_cast<double>(p[7][index]))};
   }
   BIONER_INLINE void store(double* p) const { _mm512_storeu_pd(p, v); }
+  BIONER_INLINE void store_n(double* p, int n) const { _mm512_mask_storeu_pd(p, tail(n), v); }
+  BIONER_INLINE void store_n(float* p, int n) const { _mm256_mask_storeu_ps(p, tail(n), _mm512_cvtpd_ps(v)); }
   BIONER_INLINE static __mmask8 tail(int n) {
     return static_cast<__mmask8>(n >= 8 ? 0xFF : (n <= 0 ? 0 : (1 << n) - 1));
   }
@@ -171,6 +194,11 @@ BIONER_INLINE V operator-(V a, V b) { return {_mm512_sub_pd(a.v, b.v)}; }
 BIONER_INLINE V operator*(V a, V b) { return {_mm512_mul_pd(a.v, b.v)}; }
 BIONER_INLINE V max(V a, V b) { return {_mm512_max_pd(a.v, b.v)}; }
 BIONER_INLINE __mmask8 greater(V a, V b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_GT_OQ); }
+BIONER_INLINE __mmask8 equal(V a, V b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
+BIONER_INLINE V select(__mmask8 mask, V a, V b) { return {_mm512_mask_blend_pd(mask, b.v, a.v)}; }
+BIONER_INLINE I bits(V a) { return {_mm512_castpd_si512(a.v)}; }
+BIONER_INLINE V from_bits(I a) { return {_mm512_castsi512_pd(a.v)}; }
+BIONER_INLINE I operator+(I a, I b) { return {_mm512_add_epi64(a.v, b.v)}; }
 BIONER_INLINE unsigned equal_bits(V a, V b) { return _mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ); }
 BIONER_INLINE I select(__mmask8 mask, I a, I b) { return {_mm512_mask_blend_epi64(mask, b.v, a.v)}; }
 BIONER_INLINE I operator|(I a, I b) { return {_mm512_or_si512(a.v, b.v)}; }
@@ -201,6 +229,11 @@ struct V {
         vsetq_lane_f64(static_cast<double>(p[1][index]), vdupq_n_f64(static_cast<double>(p[0][index])), 1)};
   }
   BIONER_INLINE void store(double* p) const { vst1q_f64(p, v); }
+  template <typename T>
+  BIONER_INLINE void store_n(T* p, int n) const {
+    if (n > 0) p[0] = static_cast<T>(vgetq_lane_f64(v, 0));
+    if (n > 1) p[1] = static_cast<T>(vgetq_lane_f64(v, 1));
+  }
 };
 struct I {
   uint64x2_t v;
@@ -217,6 +250,11 @@ BIONER_INLINE unsigned equal_bits(V a, V b) {
   const uint64x2_t equal = vceqq_f64(a.v, b.v);
   return static_cast<unsigned>((vgetq_lane_u64(equal, 0) & 1U) | (vgetq_lane_u64(equal, 1) & 2U));
 }
+BIONER_INLINE uint64x2_t equal(V a, V b) { return vceqq_f64(a.v, b.v); }
+BIONER_INLINE V select(uint64x2_t mask, V a, V b) { return {vbslq_f64(mask, a.v, b.v)}; }
+BIONER_INLINE I bits(V a) { return {vreinterpretq_u64_f64(a.v)}; }
+BIONER_INLINE V from_bits(I a) { return {vreinterpretq_f64_u64(a.v)}; }
+BIONER_INLINE I operator+(I a, I b) { return {vaddq_u64(a.v, b.v)}; }
 BIONER_INLINE I select(uint64x2_t mask, I a, I b) { return {vbslq_u64(mask, a.v, b.v)}; }
 BIONER_INLINE I operator|(I a, I b) { return {vorrq_u64(a.v, b.v)}; }
 template <int kBits>
@@ -230,6 +268,56 @@ BIONER_INLINE double reduce_max(V a) {
 }
 BIONER_INLINE double reduce_add(V a) { return vgetq_lane_f64(a.v, 0) + vgetq_lane_f64(a.v, 1); }
 BIONER_INLINE V multiply_add(V a, V b, V c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
+
+#elif defined(BIONER_ISA_SCALAR)
+
+// One lane, for algorithms that are written with vectors only. Needs <cstring>.
+struct V {
+  static constexpr int kLanes = 1;
+  double v;
+  BIONER_INLINE static V set1(double x) { return {x}; }
+  template <typename T>
+  BIONER_INLINE static V load(const T* p) {
+    return {static_cast<double>(*p)};
+  }
+  template <typename T>
+  BIONER_INLINE static V load_n(const T* p, int n, V fill) {
+    return n > 0 ? load(p) : fill;
+  }
+  BIONER_INLINE void store(double* p) const { *p = v; }
+  template <typename T>
+  BIONER_INLINE void store_n(T* p, int n) const {
+    if (n > 0) *p = static_cast<T>(v);
+  }
+};
+struct I {
+  std::uint64_t v;
+};
+BIONER_INLINE V operator+(V a, V b) { return {a.v + b.v}; }
+BIONER_INLINE V operator-(V a, V b) { return {a.v - b.v}; }
+BIONER_INLINE V operator*(V a, V b) { return {a.v * b.v}; }
+BIONER_INLINE bool greater(V a, V b) { return a.v > b.v; }
+BIONER_INLINE V max(V a, V b) { return {a.v > b.v ? a.v : b.v}; }
+BIONER_INLINE bool equal(V a, V b) { return a.v == b.v; }
+BIONER_INLINE V select(bool mask, V a, V b) { return mask ? a : b; }
+BIONER_INLINE I bits(V a) {
+  I out;
+  std::memcpy(&out.v, &a.v, sizeof(double));
+  return out;
+}
+BIONER_INLINE V from_bits(I a) {
+  V out;
+  std::memcpy(&out.v, &a.v, sizeof(double));
+  return out;
+}
+BIONER_INLINE I operator+(I a, I b) { return {a.v + b.v}; }
+template <int kBits>
+BIONER_INLINE I shift_left(I a) {
+  return {a.v << kBits};
+}
+BIONER_INLINE double reduce_max(V a) { return a.v; }
+BIONER_INLINE double reduce_add(V a) { return a.v; }
+BIONER_INLINE V multiply_add(V a, V b, V c) { return {a.v * b.v + c.v}; }
 
 #endif
 

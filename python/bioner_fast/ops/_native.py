@@ -1,11 +1,13 @@
 """What every op shares: argument checks, and calls into the extension module ``bioner_fast._ops``.
 
-An op is a public function (checks that need no tensor contents; works under ``torch.compile``), a ``torch.library`` op
-(allocates outputs, calls :func:`call`), its fake and its autograd. ``csrc/bindings/tensor.h`` has the native side.
+An op is a public function (checks that need no tensor contents; works under ``torch.compile``), a
+``torch.library`` op (allocates outputs, calls :func:`call`), its fake and its autograd.
+``csrc/bindings/tensor.h`` has the native side.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Sequence
 from types import ModuleType
@@ -13,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.dlpack import to_dlpack
+from torch.utils.dlpack import to_dlpack  # type: ignore[attr-defined]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FULL_FLOATS = (torch.float32, torch.float64)
@@ -23,14 +25,12 @@ INTEGERS = (torch.int32, torch.int64)
 def extension() -> ModuleType:
     """The extension module, or ImportError that says how to get it."""
     try:
-        from bioner_fast import _ops
+        return importlib.import_module("bioner_fast._ops")
     except ImportError as error:
         raise ImportError(
             f"the native kernels of bioner_fast could not be loaded ({error}); install the package with "
             "`pip install .` from its source tree"
         ) from error
-    module: ModuleType = _ops
-    return module
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -42,7 +42,7 @@ def _alternatives(names: Sequence[str]) -> str:
 
 
 def check_tensor(name: str, value: Any, dtypes: Sequence[torch.dtype], rank: int | Sequence[int]) -> Tensor:
-    """TypeError unless `value` is a strided tensor of one of `dtypes`; ValueError unless it has `rank` dimensions."""
+    """TypeError unless `value` is a dense tensor of one of `dtypes`; ValueError unless it has `rank` dimensions."""
     if not isinstance(value, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}")
     if value.layout != torch.strided:
@@ -54,7 +54,8 @@ def check_tensor(name: str, value: Any, dtypes: Sequence[torch.dtype], rank: int
     if value.dim() not in ranks:
         wanted = _alternatives([str(r) for r in ranks])
         raise ValueError(
-            f"`{name}` must have {wanted} dimension{'' if ranks == (1,) else 's'}, got shape {list(value.shape)}"
+            f"`{name}` must have {wanted} dimension{'' if ranks == (1,) else 's'}, "
+            f"got shape {list(value.shape)}"
         )
     if value.device.type not in ("cpu", "cuda", "meta"):
         raise ValueError(f"`{name}` must be on the CPU or a CUDA device, got {value.device}")
@@ -69,7 +70,8 @@ def check_like(name: str, value: Tensor, other_name: str, other: Tensor, *, dtyp
         )
     if dtype and value.dtype != other.dtype:
         raise TypeError(
-            f"`{name}` must have the dtype of `{other_name}` ({dtype_name(other.dtype)}), got {dtype_name(value.dtype)}"
+            f"`{name}` must have the dtype of `{other_name}` ({dtype_name(other.dtype)}), "
+            f"got {dtype_name(value.dtype)}"
         )
 
 
@@ -104,7 +106,7 @@ def checks_contents() -> bool:
 
 
 def check_cuda_offsets(offsets: Tensor, tokens: int) -> None:
-    """Contents of CUDA `offsets`, where ``BIONER_CHECK=1`` asks for it. (The bindings check CPU tensors always.)"""
+    """Contents of CUDA `offsets`, where ``BIONER_CHECK=1`` asks for it; bindings check CPU tensors always."""
     if offsets.is_cuda and checks_contents():
         extension().check_offsets(to_dlpack(offsets.detach().cpu()), tokens)
 
@@ -120,21 +122,22 @@ def threads() -> int:
     return torch.get_num_threads()
 
 
-def _argument(value: Any) -> Any:
-    # Detached: DLPack refuses tensors that require a gradient, even inside an op. Contiguous: kernels take no strides.
+def argument(value: Any) -> Any:
+    """What the extension takes for `value`: a DLPack capsule for a tensor, anything else as it is."""
+    # Detached: DLPack refuses tensors that require a gradient, even inside an op. Kernels take no strides.
     return to_dlpack(value.detach().contiguous()) if isinstance(value, Tensor) else value
 
 
 def call(name: str, like: Tensor, *arguments: Any) -> None:
-    """Call the native op `name`: tensors become DLPack capsules; ``threads`` and ``stream`` are added at the end.
+    """Call the native op `name`: tensors become DLPack capsules; ``threads`` and ``stream`` are added.
 
-    Outputs among `arguments` must be contiguous, or the result would go to a copy. On CUDA the call is made on the
-    device of `like`, on that device's current stream, which travels as an integer: nothing synchronises.
+    Outputs among `arguments` must be contiguous, or the result would go to a copy. On CUDA the call is made on
+    the device of `like`, on that device's current stream, which travels as an integer: nothing synchronises.
     """
     function = getattr(extension(), name)
     if like.is_cuda:
         with torch.cuda.device(like.device):
             stream = torch.cuda.current_stream(like.device).cuda_stream
-            function(*map(_argument, arguments), threads=0, stream=stream)
+            function(*map(argument, arguments), threads=0, stream=stream)
     else:
-        function(*map(_argument, arguments), threads=threads(), stream=0)
+        function(*map(argument, arguments), threads=threads(), stream=0)

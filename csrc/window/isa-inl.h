@@ -1,0 +1,332 @@
+// Bodies of the window kernels; compiled once per SIMD level, each in a namespace of its own (BIONER_LEVEL).
+// Include only headers whose functions are always inlined. Gradients sum in the order that core.h fixes, lane
+// by lane, so the width of a register does not show in the result.
+
+#include <cstring>
+
+#include "window/core.h"
+#include "window/isa.h"
+
+#if BIONER_LEVEL_BYTES >= 32 && defined(__AVX2__)
+#include <immintrin.h>
+#define BIONER_STREAMING 1
+#else
+#define BIONER_STREAMING 0
+#endif
+
+#if defined(__GNUC__)
+#define BIONER_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define BIONER_PREFETCH(address) static_cast<void>(address)
+#endif
+
+namespace bioner::window::BIONER_LEVEL {
+namespace {
+
+// ---- Writers: how the bytes of a piece of the output, front to back, reach memory.
+
+struct CopyWriter {
+  char* out;
+
+  BIONER_INLINE void append(const char* from, std::int64_t bytes) {
+    memcpy(out, from, static_cast<std::size_t>(bytes));
+    out += bytes;
+  }
+  BIONER_INLINE void zeros(std::int64_t bytes) {
+    memset(out, 0, static_cast<std::size_t>(bytes));
+    out += bytes;
+  }
+  BIONER_INLINE void finish() {}
+};
+
+#if BIONER_STREAMING
+// Stores whole cache lines past the caches: the line is not read first, which halves the traffic of a large
+// output.
+struct StreamWriter {
+  static constexpr std::int64_t kLine = 64;
+
+  char* out;  // the next byte to write; a multiple of 64 once `pending` was flushed for the first time
+  std::int64_t room;      // bytes up to the next line
+  std::int64_t held = 0;  // bytes in `line`
+  bool aligned;           // whether `line` will be a whole, aligned one
+  alignas(64) char line[kLine];
+
+  explicit StreamWriter(char* start) : out(start) {
+    const auto misalignment = static_cast<std::int64_t>(reinterpret_cast<std::uintptr_t>(start) % kLine);
+    aligned = misalignment == 0;
+    room = aligned ? kLine : kLine - misalignment;
+  }
+
+  static BIONER_INLINE void store_line(char* to, const char* from) {
+#if BIONER_LEVEL_BYTES == 64 && defined(__AVX512F__)
+    _mm512_stream_si512(reinterpret_cast<__m512i*>(to), _mm512_loadu_si512(from));
+#else
+    const auto* source = reinterpret_cast<const __m256i*>(from);
+    const __m256i low = _mm256_loadu_si256(source);
+    const __m256i high = _mm256_loadu_si256(source + 1);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to), low);
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(to) + 1, high);
+#endif
+  }
+
+  BIONER_INLINE void flush_line() {
+    if (aligned) {
+      store_line(out, line);
+    } else {
+      memcpy(out, line, static_cast<std::size_t>(held));
+    }
+    out += held;
+    aligned = true;
+    room = kLine;
+    held = 0;
+  }
+
+  BIONER_INLINE void append(const char* from, std::int64_t bytes) {
+    if (held > 0 || !aligned) {
+      const std::int64_t part = bytes < room - held ? bytes : room - held;
+      memcpy(line + held, from, static_cast<std::size_t>(part));
+      held += part;
+      from += part;
+      bytes -= part;
+      if (held == room) flush_line();
+    }
+    while (bytes >= kLine) {
+      store_line(out, from);
+      out += kLine;
+      from += kLine;
+      bytes -= kLine;
+    }
+    if (bytes > 0) {
+      memcpy(line + held, from, static_cast<std::size_t>(bytes));
+      held += bytes;
+    }
+  }
+
+  BIONER_INLINE void zeros(std::int64_t bytes) {
+    alignas(64) static constexpr char kZeros[kLine] = {};
+    for (; bytes > 0; bytes -= kLine) append(kZeros, bytes < kLine ? bytes : kLine);
+  }
+
+  BIONER_INLINE void finish() {
+    memcpy(out, line, static_cast<std::size_t>(held));
+    _mm_sfence();
+  }
+};
+#endif
+
+// ---- Gather
+
+template <typename Writer>
+BIONER_INLINE void append_padding(const Gather& op, Writer& writer, std::int64_t rows) {
+  if (op.padding == nullptr) {
+    writer.zeros(rows * op.row_bytes);
+    return;
+  }
+  for (std::int64_t i = 0; i < rows; ++i) writer.append(static_cast<const char*>(op.padding), op.row_bytes);
+}
+
+template <typename Id, typename Writer>
+BIONER_INLINE void append_lookup(const Gather& op, Writer& writer, std::int64_t begin, std::int64_t end) {
+  const Id* ids = static_cast<const Id*>(op.ids);
+  for (std::int64_t m = begin; m < end; ++m) {
+    writer.append(static_cast<const char*>(op.rows) + static_cast<std::int64_t>(ids[m]) * op.row_bytes,
+                  op.row_bytes);
+  }
+}
+
+template <typename Writer>
+void gather_tokens(const Gather& op, std::int64_t begin, std::int64_t end, Writer& writer) {
+  const int centre = op.window / 2;
+  std::int64_t b = op.sentences.sentence_of(begin);
+  TokenRange sentence = op.sentences.sentence(b);
+  for (std::int64_t t = begin; t < end; ++t) {
+    while (t >= sentence.end) sentence = op.sentences.sentence(++b);
+    const Outside padded = outside(sentence, t, op.window);
+    const std::int64_t first = t - centre + padded.before;
+    const std::int64_t last = t + centre - padded.after;  // inclusive
+    if (padded.before > 0) append_padding(op, writer, padded.before);
+    if (op.ids == nullptr) {
+      writer.append(static_cast<const char*>(op.rows) + first * op.row_bytes,
+                    (last - first + 1) * op.row_bytes);
+    } else if (op.ids_are_int64) {
+      append_lookup<std::int64_t>(op, writer, first, last + 1);
+    } else {
+      append_lookup<std::int32_t>(op, writer, first, last + 1);
+    }
+    if (padded.after > 0) append_padding(op, writer, padded.after);
+  }
+  writer.finish();
+}
+
+void gather(const Gather& op, std::int64_t begin, std::int64_t end, [[maybe_unused]] bool stream) {
+  char* out = static_cast<char*>(op.out) + begin * op.window * op.row_bytes;
+#if BIONER_STREAMING
+  if (stream) {
+    StreamWriter writer(out);
+    gather_tokens(op, begin, end, writer);
+    return;
+  }
+#endif
+  CopyWriter writer{out};
+  gather_tokens(op, begin, end, writer);
+}
+
+// ---- Gradients. `Row` functions work on [D] in pieces of kLanes elements that stay in registers.
+
+template <typename T>
+using Sum = typename ScalarTraits<T>::Accumulator;
+
+template <typename T>
+constexpr int lanes() {
+  return 4 * BIONER_LEVEL_BYTES / static_cast<int>(sizeof(Sum<T>));
+}
+
+// Calls piece(d, total) for every element of [0, width) with the sum over the reach of token m.
+template <typename T, typename Piece>
+BIONER_INLINE void for_sums(const T* grad, Reach js, std::int64_t m, int window, std::int64_t width,
+                            Piece piece) {
+  constexpr int kLanes = lanes<T>();
+  const std::int64_t start = reach_start(m, window, width);
+  const std::int64_t stride = reach_stride(window, width);
+  std::int64_t d = 0;
+  for (; d + kLanes <= width; d += kLanes) {
+    Sum<T> sums[kLanes];
+    for (int k = 0; k < kLanes; ++k) sums[k] = 0;
+    for (int j = js.first; j <= js.last; ++j) {
+      const T* from = grad + start + j * stride + d;
+      for (int k = 0; k < kLanes; ++k) sums[k] += load_scalar(from[k]);
+    }
+    for (int k = 0; k < kLanes; ++k) piece(d + k, sums[k]);
+  }
+  for (; d < width; ++d) piece(d, sum_reach(grad, js, start, stride, d));
+}
+
+template <typename T>
+void grad_values_tokens(const GradValues& op, std::int64_t begin, std::int64_t end) {
+  const T* grad = static_cast<const T*>(op.grad);
+  T* BIONER_RESTRICT out = static_cast<T*>(op.out);
+  const std::int64_t row = op.window * op.width;
+  std::int64_t b = op.sentences.sentence_of(begin);
+  TokenRange sentence = op.sentences.sentence(b);
+  for (std::int64_t m = begin; m < end; ++m) {
+    while (m >= sentence.end) sentence = op.sentences.sentence(++b);
+    // The row that enters the reach next: the pieces of it that are read are too far apart for the hardware
+    // to guess.
+    const std::int64_t ahead = m + op.window / 2 + 1;
+    if (ahead < op.sentences.tokens) {
+      const char* line = reinterpret_cast<const char*>(grad + ahead * row);
+      const std::int64_t bytes = row * static_cast<std::int64_t>(sizeof(T));
+      for (std::int64_t i = 0; i < bytes; i += 64) BIONER_PREFETCH(line + i);
+    }
+    T* BIONER_RESTRICT to = out + m * op.width;
+    for_sums(grad, reach(sentence, m, op.window), m, op.window, op.width,
+             [to](std::int64_t d, Sum<T> sum) { to[d] = ScalarTraits<T>::store(sum); });
+  }
+}
+
+template <typename T>
+void add_row(Sum<T>* BIONER_RESTRICT to, const T* BIONER_RESTRICT from, std::int64_t width) {
+  for (std::int64_t d = 0; d < width; ++d) to[d] += load_scalar(from[d]);
+}
+
+template <typename T>
+void grad_padding_blocks(const GradPadding& op, std::int64_t begin, std::int64_t end) {
+  const T* grad = static_cast<const T*>(op.grad);
+  for (std::int64_t block = begin; block < end; ++block) {
+    Sum<T>* BIONER_RESTRICT sums = static_cast<Sum<T>*>(op.workspace) + block * op.width;
+    for (std::int64_t d = 0; d < op.width; ++d) sums[d] = 0;
+    const std::int64_t first = block * kTokensPerBlock;
+    const std::int64_t last =
+        first + kTokensPerBlock < op.sentences.tokens ? first + kTokensPerBlock : op.sentences.tokens;
+    std::int64_t b = op.sentences.sentence_of(first);
+    TokenRange sentence = op.sentences.sentence(b);
+    for (std::int64_t t = first; t < last; ++t) {
+      while (t >= sentence.end) sentence = op.sentences.sentence(++b);
+      const Outside padded = outside(sentence, t, op.window);
+      const T* row = grad + t * op.window * op.width;
+      for (int j = 0; j < padded.before; ++j) add_row(sums, row + j * op.width, op.width);
+      for (int j = op.window - padded.after; j < op.window; ++j) add_row(sums, row + j * op.width, op.width);
+    }
+  }
+}
+
+// One run of equal ids is summed into an accumulator row; where it crosses a block, combine_blocks adds the
+// parts:
+//   parts[0]  the run that comes in from the block before        parts[1]  the run that starts here and goes
+//   on parts[2]  scratch for runs that lie inside the block
+template <typename T>
+void grad_weight_blocks(const GradWeight& op, std::int64_t begin, std::int64_t end) {
+  const T* grad = static_cast<const T*>(op.grad);
+  const std::int64_t width = op.width;
+  const std::int64_t tokens = op.sentences.tokens;
+  const auto* padding_sum = static_cast<const Sum<T>*>(op.padding_sum);
+  for (std::int64_t block = begin; block < end; ++block) {
+    Sum<T>* parts = static_cast<Sum<T>*>(op.workspace) + block * 3 * width;
+    const std::int64_t first = block * kKeysPerBlock;
+    const std::int64_t last = first + kKeysPerBlock < tokens ? first + kKeysPerBlock : tokens;
+    std::int64_t slot = op.slots == nullptr ? 0 : op.slots[block];
+    std::int64_t i = first;
+    while (i < last) {
+      const auto id = static_cast<std::int64_t>(op.keys[i] >> 32);
+      const bool comes_in = i == first && i > 0 && static_cast<std::int64_t>(op.keys[i - 1] >> 32) == id;
+      const std::int64_t run_start = i;
+      // Summed in parts[2], moved when the run's end shows where it belongs.
+      Sum<T>* BIONER_RESTRICT sums = parts + (comes_in ? 0 : 2 * width);
+      for (; i < last && static_cast<std::int64_t>(op.keys[i] >> 32) == id; ++i) {
+        const auto m = static_cast<std::int64_t>(op.keys[i] & 0xFFFFFFFFU);
+        const TokenRange sentence = op.sentences.sentence(op.sentences.sentence_of(m));
+        const Reach js = reach(sentence, m, op.window);
+        if (i == run_start) {
+          for_sums(grad, js, m, op.window, width, [sums](std::int64_t d, Sum<T> sum) { sums[d] = sum; });
+        } else {
+          for_sums(grad, js, m, op.window, width, [sums](std::int64_t d, Sum<T> sum) { sums[d] += sum; });
+        }
+      }
+      const bool goes_on = i == last && i < tokens && static_cast<std::int64_t>(op.keys[i] >> 32) == id;
+      if (run_start > first) ++slot;
+      if (comes_in) continue;
+      if (goes_on) {
+        memcpy(parts + width, sums, static_cast<std::size_t>(width) * sizeof(Sum<T>));
+        continue;
+      }
+      const bool has_padding = padding_sum != nullptr && id == op.padding_id;
+      T* BIONER_RESTRICT to = static_cast<T*>(op.out) + weight_row(op, id, slot) * width;
+      for (std::int64_t d = 0; d < width; ++d) {
+        to[d] = ScalarTraits<T>::store(has_padding ? sums[d] + padding_sum[d] : sums[d]);
+      }
+    }
+  }
+}
+
+// ---- Choice of the element type
+
+#define BIONER_BY_SCALAR(function, ...)       \
+  switch (op.scalar) {                        \
+    case Scalar::kFloat16:                    \
+      return function<Float16>(__VA_ARGS__);  \
+    case Scalar::kBFloat16:                   \
+      return function<BFloat16>(__VA_ARGS__); \
+    case Scalar::kFloat32:                    \
+      return function<float>(__VA_ARGS__);    \
+    case Scalar::kFloat64:                    \
+      return function<double>(__VA_ARGS__);   \
+  }
+
+void grad_values(const GradValues& op, std::int64_t begin, std::int64_t end) {
+  BIONER_BY_SCALAR(grad_values_tokens, op, begin, end)
+}
+
+void grad_padding(const GradPadding& op, std::int64_t begin, std::int64_t end) {
+  BIONER_BY_SCALAR(grad_padding_blocks, op, begin, end)
+}
+
+void grad_weight(const GradWeight& op, std::int64_t begin, std::int64_t end) {
+  BIONER_BY_SCALAR(grad_weight_blocks, op, begin, end)
+}
+
+}  // namespace
+
+extern const Kernels kernels;
+const Kernels kernels = {gather, grad_values, grad_padding, grad_weight};
+
+}  // namespace bioner::window::BIONER_LEVEL

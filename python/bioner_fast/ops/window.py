@@ -1,0 +1,404 @@
+"""Windows of neighbouring tokens over packed sentences: gather of rows, and lookup and gather in one pass."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bioner_fast.ops import _native
+
+
+def window_gather(
+    values: Tensor,
+    offsets: Tensor,
+    window: int,
+    padding: Tensor | int | None = None,
+    *,
+    out: Tensor | None = None,
+) -> Tensor:
+    """Concatenate, for every token, the rows of the tokens in a window centred on it.
+
+    Args:
+        values: ``[N, D]`` float16, bfloat16, float32 or float64; or ``[N]`` int32 or int64 ids.
+        offsets: int64 ``[B + 1]``, from 0 to N; sentence `b` is tokens ``offsets[b]`` to ``offsets[b + 1]``.
+        window: odd number of positions.
+        padding: what positions outside the token's own sentence take: ``[D]`` in the dtype of `values`, or an
+            int for ids; zeros where None.
+        out: where to write the result, when no gradient is needed.
+
+    Returns:
+        ``[N, window * D]``, or ``[N, window]`` for ids; contiguous. Differentiable in `values` and `padding`.
+
+    Raises:
+        TypeError: an argument of a wrong type or dtype.
+        ValueError: a wrong shape, device or window; on the CPU also offsets that do not run from 0 to N.
+
+    Example:
+        >>> window_gather(torch.tensor([5, 6, 7]), torch.tensor([0, 2, 3]), 3, 9)
+        tensor([[9, 5, 6],
+                [5, 6, 9],
+                [9, 7, 9]])
+    """
+    values = _native.check_tensor("values", values, _native.FLOATS + _native.INTEGERS, (1, 2))
+    window = _native.check_window(window)
+    offsets = _native.check_offsets(offsets, "values", values)
+    if not values.dtype.is_floating_point:
+        return _window_ids(values, offsets, window, padding, out)
+    if values.dim() != 2:
+        raise ValueError(f"`values` must have shape [N, D] where it is floating, got {list(values.shape)}")
+    if padding is not None:
+        padding = _native.check_tensor("padding", padding, _native.FLOATS, 1)
+        _native.check_like("padding", padding, "values", values)
+        _native.check_shape("padding", padding, (values.shape[1],), "[D]")
+    if out is not None:
+        if torch.is_grad_enabled() and (
+            values.requires_grad or (padding is not None and padding.requires_grad)
+        ):
+            raise ValueError("`out` cannot be given where a gradient is needed")
+        _check_out(out, values, (values.shape[0], window * values.shape[1]), "[N, window * D]")
+        torch.ops.bioner_fast.window_gather_out(values, offsets, window, padding, out)
+        return out
+    result: Tensor = torch.ops.bioner_fast.window_gather(values, offsets, window, padding)
+    return result
+
+
+def _window_ids(
+    ids: Tensor, offsets: Tensor, window: int, padding: Tensor | int | None, out: Tensor | None
+) -> Tensor:
+    if ids.dim() != 1:
+        raise ValueError(f"`values` must have shape [N] where it is integer, got {list(ids.shape)}")
+    if padding is None:
+        padding = 0
+    if isinstance(padding, bool) or not isinstance(padding, int):
+        raise TypeError(f"`padding` must be an int where `values` are ids, got {type(padding).__name__}")
+    limits = torch.iinfo(ids.dtype)
+    if not limits.min <= padding <= limits.max:
+        raise ValueError(f"`padding` must fit {_native.dtype_name(ids.dtype)}, got {padding}")
+    if out is not None:
+        _check_out(out, ids, (ids.shape[0], window), "[N, window]")
+        torch.ops.bioner_fast.window_gather_out(ids, offsets, window, ids.new_full((1,), padding), out)
+        return out
+    result: Tensor = torch.ops.bioner_fast.window_gather_ids(ids, offsets, window, padding)
+    return result
+
+
+def _check_out(out: Tensor, values: Tensor, shape: tuple[int, int], meaning: str) -> None:
+    out = _native.check_tensor("out", out, _native.FLOATS + _native.INTEGERS, 2)
+    _native.check_like("out", out, "values", values)
+    _native.check_shape("out", out, shape, meaning)
+    if not out.is_contiguous():
+        raise ValueError("`out` must be contiguous")
+    if out.requires_grad:
+        raise ValueError("`out` must not require a gradient")
+
+
+def embedding_window(
+    weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int, *, sparse: bool = False
+) -> Tensor:
+    """Look up the rows of a window of ids: ``window_gather(weight[ids], ...)`` without the intermediate.
+
+    The row `padding_idx` is a row like any other: positions outside the sentence take it, and it has a gradient.
+
+    Args:
+        weight: ``[V, D]`` float16, bfloat16, float32 or float64.
+        ids: ``[N]`` int32 or int64 in ``[0, V)``.
+        offsets: int64 ``[B + 1]``, from 0 to N.
+        window: odd number of positions.
+        padding_idx: the row of `weight` for positions outside the token's own sentence.
+        sparse: give `weight` a sparse COO gradient that has only the rows in use (coalesced on the CPU).
+
+    Returns:
+        ``[N, window * D]``, contiguous; differentiable in `weight`.
+
+    Raises:
+        TypeError: an argument of a wrong type or dtype.
+        ValueError: a wrong shape, device, window or `padding_idx`; on the CPU also bad offsets and ids.
+
+    Example:
+        >>> table = torch.tensor([[0.0], [1.0], [2.0]])
+        >>> embedding_window(table, torch.tensor([1, 2]), torch.tensor([0, 2]), 3, padding_idx=0)
+        tensor([[0., 1., 2.],
+                [1., 2., 0.]])
+    """
+    weight = _native.check_tensor("weight", weight, _native.FLOATS, 2)
+    ids = _native.check_tensor("ids", ids, _native.INTEGERS, 1)
+    _native.check_like("ids", ids, "weight", weight, dtype=False)
+    window = _native.check_window(window)
+    offsets = _native.check_offsets(offsets, "weight", weight)
+    if isinstance(padding_idx, bool) or not isinstance(padding_idx, int):
+        raise TypeError(f"`padding_idx` must be an int, got {type(padding_idx).__name__}")
+    if not 0 <= padding_idx < weight.shape[0]:
+        raise ValueError(f"`padding_idx` must lie in [0, {weight.shape[0]}), got {padding_idx}")
+    if not isinstance(sparse, bool):
+        raise TypeError(f"`sparse` must be a bool, got {type(sparse).__name__}")
+    op = torch.ops.bioner_fast.embedding_window_sparse if sparse else torch.ops.bioner_fast.embedding_window
+    result: Tensor = op(weight, ids, offsets, window, padding_idx)
+    return result
+
+
+# ---- window_gather: op, fake, autograd
+
+
+def _gather_into(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
+    _native.check_cuda_offsets(offsets, values.shape[0])
+    _native.call("window_gather", values, values, offsets, window, padding, out)
+
+
+@torch.library.custom_op("bioner_fast::window_gather", mutates_args=())
+def _gather(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None) -> Tensor:
+    out = values.new_empty(values.shape[0], window * values.shape[1])
+    _gather_into(values, offsets, window, padding, out)
+    return out
+
+
+@_gather.register_fake
+def _(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None) -> Tensor:
+    return values.new_empty(values.shape[0], window * values.shape[1])
+
+
+@torch.library.custom_op("bioner_fast::window_gather_ids", mutates_args=())
+def _gather_ids(values: Tensor, offsets: Tensor, window: int, padding: int) -> Tensor:
+    out = values.new_empty(values.shape[0], window)
+    _gather_into(values, offsets, window, values.new_full((1,), padding), out)
+    return out
+
+
+@_gather_ids.register_fake
+def _(values: Tensor, offsets: Tensor, window: int, padding: int) -> Tensor:
+    return values.new_empty(values.shape[0], window)
+
+
+@torch.library.custom_op("bioner_fast::window_gather_out", mutates_args=("out",))
+def _gather_out(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
+    _gather_into(values, offsets, window, padding, out)
+
+
+@_gather_out.register_fake
+def _(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
+    return None
+
+
+@torch.library.custom_op("bioner_fast::window_grad_values", mutates_args=())
+def _grad_values(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
+    out = grad.new_empty(grad.shape[0], grad.shape[1] // window)
+    _native.call("window_grad_values", grad, grad, offsets, window, out)
+    return out
+
+
+@_grad_values.register_fake
+def _(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
+    return grad.new_empty(grad.shape[0], grad.shape[1] // window)
+
+
+@torch.library.custom_op("bioner_fast::window_grad_padding", mutates_args=())
+def _grad_padding(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
+    out = grad.new_empty(grad.shape[1] // window)
+    _sum_padding(grad, offsets, window, out)
+    return out
+
+
+@_grad_padding.register_fake
+def _(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
+    return grad.new_empty(grad.shape[1] // window)
+
+
+def _blocks(tokens: int, size: int) -> int:
+    return (tokens + size - 1) // size
+
+
+def _accumulator(dtype: torch.dtype) -> torch.dtype:
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def _sum_padding(grad: Tensor, offsets: Tensor, window: int, out: Tensor) -> None:
+    blocks = _blocks(grad.shape[0], _native.extension().window_tokens_per_block)
+    workspace = grad.new_empty(blocks, out.shape[0], dtype=_accumulator(grad.dtype))
+    _native.call("window_grad_padding", grad, grad, offsets, window, workspace, out)
+
+
+def _setup_gather(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    _, offsets, window, padding = inputs
+    ctx.save_for_backward(offsets)
+    ctx.window = window
+    ctx.has_padding = padding is not None
+
+
+def _backward_gather(ctx, grad):  # type: ignore[no-untyped-def]
+    (offsets,) = ctx.saved_tensors
+    values = padding = None
+    if ctx.needs_input_grad[0]:
+        values = torch.ops.bioner_fast.window_grad_values(grad, offsets, ctx.window)
+    if ctx.has_padding and ctx.needs_input_grad[3]:
+        padding = torch.ops.bioner_fast.window_grad_padding(grad, offsets, ctx.window)
+    return values, None, None, padding
+
+
+# Both gradients are linear in `grad`; the transpose of each is a gather.
+def _setup_transpose(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    grad, offsets, window = inputs
+    ctx.save_for_backward(offsets)
+    ctx.window = window
+    ctx.tokens = grad.shape[0]
+
+
+def _backward_grad_values(ctx, grad):  # type: ignore[no-untyped-def]
+    (offsets,) = ctx.saved_tensors
+    return torch.ops.bioner_fast.window_gather(grad, offsets, ctx.window, None), None, None
+
+
+def _backward_grad_padding(ctx, grad):  # type: ignore[no-untyped-def]
+    (offsets,) = ctx.saved_tensors
+    zeros = grad.new_zeros(ctx.tokens, grad.shape[0])
+    return torch.ops.bioner_fast.window_gather(zeros, offsets, ctx.window, grad), None, None
+
+
+_gather.register_autograd(_backward_gather, setup_context=_setup_gather)
+_grad_values.register_autograd(_backward_grad_values, setup_context=_setup_transpose)
+_grad_padding.register_autograd(_backward_grad_padding, setup_context=_setup_transpose)
+
+
+# ---- embedding_window: op, fake, autograd
+
+
+def _lookup(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    _native.check_cuda_offsets(offsets, ids.shape[0])
+    _native.check_cuda_ids("ids", ids, weight.shape[0])
+    out = weight.new_empty(ids.shape[0], window * weight.shape[1])
+    _native.call("embedding_window", weight, weight, ids, offsets, window, padding_idx, out)
+    return out
+
+
+@torch.library.custom_op("bioner_fast::embedding_window", mutates_args=())
+def _embedding(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    return _lookup(weight, ids, offsets, window, padding_idx)
+
+
+@torch.library.custom_op("bioner_fast::embedding_window_sparse", mutates_args=())
+def _embedding_sparse(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    return _lookup(weight, ids, offsets, window, padding_idx)
+
+
+@_embedding.register_fake
+@_embedding_sparse.register_fake
+def _(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    return weight.new_empty(ids.shape[0], window * weight.shape[1])
+
+
+def _weight_sums(
+    grad: Tensor,
+    keys: Tensor,
+    offsets: Tensor,
+    window: int,
+    rows: int,
+    padding_idx: int,
+    apart: bool,
+    indices: Tensor | None,
+    out: Tensor,
+) -> None:
+    width = out.shape[1]
+    accumulator = _accumulator(grad.dtype)
+    padding = None
+    if window > 1 and grad.shape[0] > 0:
+        padding = grad.new_empty(width, dtype=accumulator)
+        _sum_padding(grad, offsets, window, padding)
+    blocks = _blocks(keys.shape[0], _native.extension().window_keys_per_block)
+    workspace = grad.new_empty(blocks, 3, width, dtype=accumulator)
+    slots = None if indices is None else keys.new_empty(blocks)
+    _native.call(
+        "embedding_grad_weight", grad, grad, keys, offsets, window, rows, padding_idx, apart, padding,
+        workspace, slots, indices, out,
+    )  # fmt: skip
+
+
+def _sorted_keys(ids: Tensor, rows: int, padding_idx: int, window: int) -> tuple[Tensor, int, bool]:
+    """Keys in order; how many rows a sparse gradient has; whether `padding_idx` is not among `ids`."""
+    ids = ids.contiguous()
+    keys = torch.empty_like(ids, dtype=torch.int64)
+    count, apart = _native.extension().embedding_sort(
+        *map(_native.argument, (ids,)), rows, padding_idx, window,
+        _native.argument(keys), _native.argument(torch.empty_like(keys)),
+    )  # fmt: skip
+    return keys, count, apart
+
+
+@torch.library.custom_op("bioner_fast::embedding_grad_weight", mutates_args=())
+def _grad_weight(
+    grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int
+) -> Tensor:
+    out = grad.new_empty(rows, grad.shape[1] // window)
+    if grad.is_cuda:
+        order = torch.arange(ids.shape[0], device=ids.device)
+        # Ids are unchecked here: clamped as in the lookup. Keys are unique, so any sort is stable.
+        keys = (ids.long().clamp(0, rows - 1).bitwise_left_shift(32) | order).sort().values
+        # The kernel itself finds out whether padding_idx is among the ids: asking here would synchronise.
+        apart = True
+    else:
+        keys, _, apart = _sorted_keys(ids, rows, padding_idx, window)
+    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, None, out)
+    return out
+
+
+@_grad_weight.register_fake
+def _(grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int) -> Tensor:
+    return grad.new_empty(rows, grad.shape[1] // window)
+
+
+def _grad_weight_sparse(
+    grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int
+) -> Tensor:
+    width = grad.shape[1] // window
+    if grad.is_cuda:
+        # One row per token and one for padding, not coalesced: counting the distinct ids would synchronise.
+        values = grad.new_empty(ids.shape[0] + 1, width)
+        _native.call("window_grad_values", grad, grad, offsets, window, values[:-1])
+        _sum_padding(grad, offsets, window, values[-1])
+        indices = torch.cat(
+            [ids.long().clamp(0, rows - 1), ids.new_full((1,), padding_idx, dtype=torch.int64)]
+        )
+        return torch.sparse_coo_tensor(indices[None], values, (rows, width), check_invariants=False)
+    keys, count, apart = _sorted_keys(ids, rows, padding_idx, window)
+    indices = keys.new_empty(count)
+    values = grad.new_empty(count, width)
+    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, indices, values)
+    return torch.sparse_coo_tensor(
+        indices[None], values, (rows, width), is_coalesced=True, check_invariants=False
+    )
+
+
+def _setup_embedding(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    weight, ids, offsets, window, padding_idx = inputs
+    ctx.save_for_backward(ids, offsets)
+    ctx.window, ctx.rows, ctx.padding_idx = window, weight.shape[0], padding_idx
+
+
+def _backward_embedding(ctx, grad):  # type: ignore[no-untyped-def]
+    ids, offsets = ctx.saved_tensors
+    weight = torch.ops.bioner_fast.embedding_grad_weight(
+        grad, ids, offsets, ctx.window, ctx.rows, ctx.padding_idx
+    )
+    return weight, None, None, None, None
+
+
+def _backward_embedding_sparse(ctx, grad):  # type: ignore[no-untyped-def]
+    ids, offsets = ctx.saved_tensors
+    weight = _grad_weight_sparse(
+        grad.detach().contiguous(), ids, offsets, ctx.window, ctx.rows, ctx.padding_idx
+    )
+    return weight, None, None, None, None
+
+
+def _setup_grad_weight(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
+    _, ids, offsets, window, _, padding_idx = inputs
+    ctx.save_for_backward(ids, offsets)
+    ctx.window, ctx.padding_idx = window, padding_idx
+
+
+def _backward_grad_weight(ctx, grad):  # type: ignore[no-untyped-def]
+    ids, offsets = ctx.saved_tensors
+    lookup = torch.ops.bioner_fast.embedding_window(grad, ids, offsets, ctx.window, ctx.padding_idx)
+    return lookup, None, None, None, None, None
+
+
+_embedding.register_autograd(_backward_embedding, setup_context=_setup_embedding)
+_embedding_sparse.register_autograd(_backward_embedding_sparse, setup_context=_setup_embedding)
+_grad_weight.register_autograd(_backward_grad_weight, setup_context=_setup_grad_weight)
