@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""Writes the bundled sample corpora, ``data/samples/{sample-disease,sample-chemical}/{train,devel,test}.tsv``.
+"""Writes the bundled sample corpora, ``data/samples/sample-{disease,chemical}/{train,devel,test}.tsv``.
 
 Standard library only, and deterministic: the same sources give the same bytes on any machine::
 
     python tools/make_samples.py              # rewrite data/samples
     python tools/make_samples.py --check      # exit 1 if the files differ from what would be written
 
-Template notation (``tools/samples/templates.*.txt``): ``== SECTION`` starts a section (``both``: diseases and
-chemicals; ``dis``; ``chem``; ``none``: neither); ``[a|b]`` is a choice; ``{slot}`` is filled by a name or a value,
-``{a:slot}`` also takes the article. ``{disab}`` and ``{chemab}`` are a long name and its abbreviation in brackets.
+Template notation (``tools/sample_grammar/templates.*.txt``): ``== SECTION`` starts a section (``lead``: phrases
+that may open a sentence; ``both``: diseases and chemicals; ``dis``; ``chem``; ``none``: neither); ``[a|b]`` is
+a choice; ``{slot}`` is filled by a name or a value, ``{a:slot}`` also takes the article. ``{disab}`` and
+``{chemab}`` are a long name and its abbreviation in brackets.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from samples import lexicon, mentions
+from sample_grammar import lexicon, mentions
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = {"train": 800, "devel": 200, "test": 200}
@@ -33,8 +34,10 @@ CORPORA = {
 }
 DISEASE_SLOTS = frozenset({"dis", "tum", "ae", "disab"})
 CHEMICAL_SLOTS = frozenset({"base", "drug", "subst", "toxic", "ion", "mineral", "metal", "solvent", "chemab"})
+#: How often a sentence opens with a phrase of the ``lead`` section.
+LEAD = 0.25
 #: How often a mention of devel and test is drawn again until train does not have it.
-UNSEEN = 0.5
+UNSEEN = 0.3
 
 _TOKEN = re.compile(r"[^\W_]+|[^\w\s]|_")
 _SLOT = re.compile(r"\{(a:)?([A-Za-z]+)\}")
@@ -52,7 +55,7 @@ class Sentence:
 
 def read_templates(split: str) -> dict[str, list[str]]:
     """The templates of one split, per section."""
-    path = Path(__file__).resolve().parent / "samples" / f"templates.{split}.txt"
+    path = Path(__file__).resolve().parent / "sample_grammar" / f"templates.{split}.txt"
     sections: dict[str, list[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("== "):
@@ -71,8 +74,9 @@ def article(text: str) -> str:
 class Writer:
     """Fills templates for one split of one corpus."""
 
-    def __init__(self, rng: random.Random, entity_type: str, seen: frozenset[str]) -> None:
+    def __init__(self, rng: random.Random, entity_type: str, leads: list[str], seen: frozenset[str]) -> None:
         self.rng = rng
+        self.leads = tuple(leads)
         self.names = mentions.Names(rng)
         self.entity_type = entity_type
         self.own_slots = DISEASE_SLOTS if entity_type == "Disease" else CHEMICAL_SLOTS
@@ -108,6 +112,12 @@ class Writer:
         spans: list[tuple[int, int]] = []
         used: set[str] = set()
         frame = _CHOICE.sub(lambda match: self.names.pick(tuple(match[1].split("|"))), template)
+        # A question, or a sentence that already opens with a phrase, takes none.
+        if (
+            not re.match(r"(In|Here|This|These|Its|Of|When|After|Both)\b|.*\?$", frame)
+            and self.rng.random() < LEAD
+        ):
+            frame = self.names.pick(self.leads) + " " + frame[0].lower() + frame[1:]
         at = 0
         for match in _SLOT.finditer(frame):
             text += frame[at : match.start()]
@@ -155,11 +165,15 @@ def make_split(name: str, split: str, seen: frozenset[str]) -> list[Sentence]:
     """The sentences of one split; templates take turns, and no sentence occurs twice."""
     entity_type, own, other = CORPORA[name]
     # A string seed is hashed by a fixed algorithm: the stream does not depend on machine or process.
-    rng = random.Random(f"bioner_fast {name} {split} 1")
-    writer = Writer(rng, entity_type, seen)
     sections = read_templates(split)
+    rng = random.Random(f"bioner_fast {name} {split} 1")
+    writer = Writer(rng, entity_type, sections["lead"], seen)
     # The corpus's own sections come up twice as often as the ones without a mention.
-    pool = [template for section in own for template in sections[section]] * 2 + sections["none"] + sections[other]
+    pool = (
+        [template for section in own for template in sections[section]] * 2
+        + sections["none"]
+        + sections[other]
+    )
     sentences: list[Sentence] = []
     known: set[tuple[str, ...]] = set()
     while len(sentences) < SIZES[split]:
@@ -176,7 +190,9 @@ def generate(name: str) -> dict[str, list[Sentence]]:
     """All splits of one corpus."""
     train = make_split(name, "train", frozenset())
     # Names are compared as text without spaces: tokenisation puts spaces inside them.
-    seen = frozenset(form.replace(" ", "").casefold() for sentence in train for form in surface_forms(sentence))
+    seen = frozenset(
+        form.replace(" ", "").casefold() for sentence in train for form in surface_forms(sentence)
+    )
     return {"train": train, "devel": make_split(name, "devel", seen), "test": make_split(name, "test", seen)}
 
 

@@ -43,7 +43,7 @@ class Names:
             "num": lambda: f"{rng.randint(1, 19)}.{rng.randint(1, 9)}",
             "age": lambda: str(rng.randint(19, 84)),
             "year": lambda: str(rng.randint(1984, 2014)),
-            "pct": lambda: f"{rng.randint(4, 96)}%" if rng.random() < 0.6 else f"{rng.randint(4, 96)}.{rng.randint(1, 9)}%",
+            "pct": lambda: f"{rng.randint(4, 96)}{self.pick(('', '', '.2', '.5', '.8'))}%",
             "lowpct": lambda: f"{rng.randint(2, 15)}%",
             "highpct": lambda: f"{rng.randint(28, 64)}%",
             "small": lambda: str(rng.randint(3, 11)),
@@ -51,7 +51,9 @@ class Names:
             "ns": lambda: f"P {self.pick('>=')} 0.{self.pick(('18', '2', '3', '47', '6'))}",
             "dose": self.dose,
             "mgkg": self.animal_dose,
-            "conc": lambda: f"{self.pick(('1', '5', '10', '50', '100', '0.5'))} {self.pick(('μM', 'mM', 'nM', 'μg/ml'))}",
+            "conc": lambda: (
+                f"{self.pick(('0.5', '1', '5', '10', '50'))} {self.pick(('μM', 'mM', 'nM', 'μg/ml'))}"
+            ),
             "dur": lambda: f"{rng.randint(2, 24)} {self.pick(('weeks', 'months', 'days', 'years'))}",
             "hours": lambda: f"{self.pick(('6', '12', '24', '48', '72'))} h",
             "chrom": self.chromosome,
@@ -109,7 +111,9 @@ class Names:
 
     def long_disease(self) -> str:
         """A disease name of several words, which an abbreviation may follow."""
-        return self._choose((5, self._modified), (2, self._eponym), (2, self._deficiency), (2, self._organ_disease))
+        return self._choose(
+            (5, self._modified), (2, self._eponym), (2, self._deficiency), (2, self._organ_disease)
+        )
 
     def disease(self) -> str:
         """Any disease."""
@@ -124,13 +128,16 @@ class Names:
             (2, lambda: f"{self.pick(lex.AGENTS)} {self.pick(lex.DISEASE_ROOTS)}itis"),
         )
 
+    def _site_tumor(self) -> str:
+        return f"{self.pick(lex.TUMOR_SITES)} {self.pick(lex.TUMOR_HEADS)}"
+
     def tumor(self) -> str:
         """A neoplasm."""
         return self._choose(
             (3, lambda: self.pick(lex.TUMOR_ROOTS) + self.pick(lex.TUMOR_ENDINGS)),
-            (4, lambda: f"{self.pick(lex.TUMOR_SITES)} {self.pick(lex.TUMOR_HEADS)}"),
+            (4, self._site_tumor),
             (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self.pick(lex.TUMOR_HEADS)}"),
-            (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self.pick(lex.TUMOR_SITES)} {self.pick(lex.TUMOR_HEADS)}"),
+            (2, lambda: f"{self.pick(lex.TUMOR_KINDS)} {self._site_tumor()}"),
         )
 
     def sign(self) -> str:
@@ -162,14 +169,23 @@ class Names:
             (1, lambda: f"{self.pick(lex.ACID_STEMS)}ic acid"),
         )
 
+    def _locant(self, lowest: int = 1) -> str:
+        return str(self.rng.randint(lowest, 6))
+
+    def _substituted(self) -> str:
+        return self.pick(lex.ALKYLS) + self.pick(lex.PARENTS)
+
     def _systematic(self) -> str:
         return self._choose(
-            (3, lambda: f"{self.rng.randint(1, 4)}-{self.pick(lex.ALKYLS)}-{self.rng.randint(1, 3)}-{self.pick(lex.PARENTS)}"),
-            (3, lambda: f"{self.rng.randint(1, 6)}-{self.pick(lex.ALKYLS)}{self.pick(lex.PARENTS)}"),
+            (
+                3,
+                lambda: f"{self._locant()}-{self.pick(lex.ALKYLS)}-{self._locant()}-{self.pick(lex.PARENTS)}",
+            ),
+            (3, lambda: f"{self._locant()}-{self._substituted()}"),
             (2, lambda: f"N-{self.pick(lex.ALKYLS)}-L-{self.pick(lex.AMINO_ACIDS)}"),
-            (2, lambda: f"{self.rng.randint(1, 2)},{self.rng.randint(3, 5)}-di{self.pick(lex.ALKYLS)}{self.pick(lex.PARENTS)}"),
+            (2, lambda: f"2,{self._locant(3)}-di{self._substituted()}"),
             (2, lambda: f"{self.pick(('17β', 'α', 'β', 'γ', '5α'))}-{self.pick(lex.STEROIDS)}"),
-            (1, lambda: f"(R)-{self.pick(lex.ALKYLS)}{self.pick(lex.PARENTS)}"),
+            (1, lambda: f"(R)-{self._substituted()}"),
         )
 
     def _metal_salt(self) -> str:
@@ -187,7 +203,7 @@ class Names:
             (4, lambda: f"{self.pick(lex.ACID_STEMS)}ic acid"),
             (2, lambda: self._pair(lex.FORMULAE, between="")),
             (4, lambda: self.pick(lex.SUBSTANCES_PLAIN)),
-            (3, lambda: f"{self.pick(lex.ALKYLS)} {self.pick(lex.PARENTS)}".replace("oxy ", "oxy").replace("o ", "o")),
+            (3, self._substituted),
             (1, self._code),
             (2, self._generic_drug),
         )
@@ -195,7 +211,7 @@ class Names:
     def long_chemical(self) -> str:
         """A chemical that an abbreviation may follow."""
         return self._choose(
-            (2, lambda: self.pick(lex.ALKYLS) + self.pick(lex.PARENTS)),
+            (2, self._substituted),
             (2, lambda: f"{self._generic_drug()} {self.pick(lex.SALTS)}"),
             (2, lambda: f"{self.pick(lex.ALKYLS)}{self.pick(lex.ACID_STEMS)}ic acid"),
             (1, self._generic_drug),
@@ -211,7 +227,8 @@ class Names:
         if self._chance(0.2):
             return self.pick(lex.GENE_PLAIN)
         letters = "".join(self.pick(lex.GENE_LETTERS) for _ in range(self.rng.randint(2, 4)))
-        return f"{letters}{self.rng.randint(1, 19)}"
+        # A hyphen now and then: as in drug codes and systematic names, which are mentions.
+        return f"{letters}{'-' if self._chance(0.35) else ''}{self.rng.randint(1, 19)}"
 
     def variant(self) -> str:
         """A protein variant."""
@@ -225,11 +242,15 @@ class Names:
 
     def dose(self) -> str:
         """A human dose."""
-        return self.pick(("5 mg", "10 mg", "20 mg", "25 mg", "40 mg", "75 mg", "100 mg", "250 mg", "500 mg", "50 μg", "1 g", "0.5 g"))
+        if self._chance(0.2):
+            return self.pick(("50 μg", "1 g", "0.5 g"))
+        return f"{self.pick(('5', '10', '20', '25', '40', '75', '100', '250', '500'))} mg"
 
     def animal_dose(self) -> str:
         """A dose per body weight."""
-        return f"{self.pick(('0.5', '1', '2', '5', '10', '20', '50'))} {self.pick(('mg/kg', 'mg/kg', 'μg/kg'))}"
+        return (
+            f"{self.pick(('0.5', '1', '2', '5', '10', '20', '50'))} {self.pick(('mg/kg', 'mg/kg', 'μg/kg'))}"
+        )
 
 
 def abbreviation(name: str) -> str:
