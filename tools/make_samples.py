@@ -6,10 +6,10 @@ Standard library only, and deterministic: the same sources give the same bytes o
     python tools/make_samples.py              # rewrite data/samples
     python tools/make_samples.py --check      # exit 1 if the files differ from what would be written
 
-Template notation (``tools/sample_grammar/templates.*.txt``): ``== SECTION`` starts a section (``lead``: phrases
-that may open a sentence; ``both``: diseases and chemicals; ``dis``; ``chem``; ``none``: neither); ``[a|b]`` is
-a choice; ``{slot}`` is filled by a name or a value, ``{a:slot}`` also takes the article. ``{disab}`` and
-``{chemab}`` are a long name and its abbreviation in brackets.
+Template notation (``tools/sample_grammar/templates.*.txt``): ``== SECTION`` starts a section (``lead``:
+phrases that may open a sentence; ``both``: diseases and chemicals; ``dis``; ``chem``; ``none``: neither);
+``[a|b]`` is a choice; ``{slot}`` is filled by a name or a value, ``{a:slot}`` also takes the article;
+``{disab}`` and ``{chemab}`` are a long name and its abbreviation in brackets.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ class Writer:
                 break
         return value
 
-    def sentence(self, template: str) -> Sentence:
-        """One filled template."""
+    def sentence(self, template: str, lead: bool) -> Sentence:
+        """One filled template, which may open with a phrase if ``lead``."""
         text = ""
         spans: list[tuple[int, int]] = []
         used: set[str] = set()
@@ -179,7 +179,7 @@ def make_split(name: str, split: str, seen: frozenset[str]) -> list[Sentence]:
     while len(sentences) < SIZES[split]:
         rng.shuffle(pool)
         for template in pool:
-            sentence = writer.sentence(template)
+            sentence = writer.sentence(template, lead=template not in sections["none"])
             if sentence.tokens not in known and len(sentences) < SIZES[split]:
                 known.add(sentence.tokens)
                 sentences.append(sentence)

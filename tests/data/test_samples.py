@@ -66,6 +66,33 @@ def dictionary_f1(train: list[Rows], test: list[Rows]) -> float:
     return 200 * correct / (predicted + gold_count)
 
 
+def suffix_f1(train: list[Rows], test: list[Rows]) -> float:
+    """Strict span F1 of tagging every run of tokens whose last three letters are mostly those of mentions."""
+    ends: dict[str, list[int]] = {}
+    for sentence in train:
+        for token, tag in sentence:
+            ends.setdefault(token[-3:].casefold(), [0, 0])[tag != "O"] += 1
+    suffixes = {end for end, (outside, inside) in ends.items() if inside > outside}
+    correct = predicted = gold_count = 0
+    for sentence in test:
+        hits = [token[-3:].casefold() in suffixes for token, _ in sentence] + [False]
+        starts = [at for at, hit in enumerate(hits) if hit and (at == 0 or not hits[at - 1])]
+        guessed = {(start, hits.index(False, start)) for start in starts}
+        gold = {(start, end) for start, end, _ in mentions(sentence)}
+        correct += len(guessed & gold)
+        predicted += len(guessed)
+        gold_count += len(gold)
+    return 200 * correct / (predicted + gold_count)
+
+
+def unseen_share(train: list[Rows], other: list[Rows]) -> float:
+    """The fraction of the mentions of ``other`` whose form, without case, is no mention of train."""
+    known = {form for sentence in train for _, _, form in mentions(sentence)}
+    forms = [form for sentence in other for _, _, form in mentions(sentence)]
+    assert len(forms) >= 150
+    return sum(form not in known for form in forms) / len(forms)
+
+
 def masked(sentence: Rows) -> tuple[str, ...]:
     """The sentence with a mask for each mention and each token that has a digit."""
     out = []
@@ -133,11 +160,8 @@ def test_no_sentence_occurs_twice(corpora: dict[str, dict[str, list[Rows]]], nam
 
 @pytest.mark.parametrize("name", NAMES)
 def test_most_test_mentions_are_unseen(corpora: dict[str, dict[str, list[Rows]]], name: str) -> None:
-    train = {form for sentence in corpora[name]["train"] for _, _, form in mentions(sentence)}
     for split in ("devel", "test"):
-        forms = [form for sentence in corpora[name][split] for _, _, form in mentions(sentence)]
-        assert len(forms) >= 150
-        assert sum(form not in train for form in forms) / len(forms) >= 0.6
+        assert unseen_share(corpora[name]["train"], corpora[name][split]) >= 0.6
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -149,23 +173,27 @@ def test_a_dictionary_scores_below_60(corpora: dict[str, dict[str, list[Rows]]],
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_suffix_rule_scores_70(corpora: dict[str, dict[str, list[Rows]]], name: str) -> None:
-    """Tagging every token whose last three letters belong mostly to mentions in train is not enough either."""
-    ends: dict[str, list[int]] = {}
-    for sentence in corpora[name]["train"]:
-        for token, tag in sentence:
-            ends.setdefault(token[-3:].casefold(), [0, 0])[tag != "O"] += 1
-    suffixes = {end for end, (outside, inside) in ends.items() if inside > outside}
-    correct = predicted = gold_count = 0
-    for sentence in corpora[name]["test"]:
-        hits = [token[-3:].casefold() in suffixes for token, _ in sentence] + [False]
-        starts = [at for at, hit in enumerate(hits) if hit and (at == 0 or not hits[at - 1])]
-        guessed = {(start, hits.index(False, start)) for start in starts}
-        gold = {(start, end) for start, end, _ in mentions(sentence)}
-        correct += len(guessed & gold)
-        predicted += len(guessed)
-        gold_count += len(gold)
-    assert 200 * correct / (predicted + gold_count) < 70
+def test_a_suffix_rule_scores_below_70(corpora: dict[str, dict[str, list[Rows]]], name: str) -> None:
+    assert suffix_f1(corpora[name]["train"], corpora[name]["test"]) < 70
+
+
+def test_readme_states_the_figures(
+    corpora: dict[str, dict[str, list[Rows]]], generator: ModuleType, repository: Path
+) -> None:
+    """The tables of data/samples/README.md are those of the files."""
+    readme = (repository / "data" / "samples" / "README.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        splits = corpora[name]
+        sizes = " / ".join(str(len(splits[split])) for split in SPLITS)
+        tokens = " / ".join(f"{sum(map(len, splits[split])):,}" for split in SPLITS)
+        counts = " / ".join(str(sum(len(mentions(one)) for one in splits[split])) for split in SPLITS)
+        generated = generator.generate(name)
+        templates = " / ".join(str(len({one.template for one in generated[split]})) for split in SPLITS)
+        assert f"| `{name}` | {sizes} | {tokens} | {counts} | {templates} |" in readme
+        dictionary = dictionary_f1(splits["train"], splits["test"])
+        suffixes = suffix_f1(splits["train"], splits["test"])
+        unseen = 100 * unseen_share(splits["train"], splits["test"])
+        assert f"| `{name}` | {unseen:.1f} % | {dictionary:.1f} | {suffixes:.1f} |" in readme
 
 
 def test_no_masked_sentence_is_shared_between_splits(corpora: dict[str, dict[str, list[Rows]]]) -> None:

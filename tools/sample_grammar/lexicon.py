@@ -17,7 +17,7 @@ DISEASE_ROOTS = words(
     "nephr, hepat, cardiomy, dermat, arthr, oste, myel, neur, encephal, gastr, enter, col, "
     "pancreat, bronch, cholecyst, aden, vascul, retin, kerat, ot, rhin, laryng, pharyng, cyst, "
     "my, tendin, spondyl, scler, blephar, gingiv, gloss, pleur, mening, chondr, fasci, "
-    "lymphaden, thyroid, prostat, trache, phleb, burs, chol, vagin, radicul"
+    "lymphaden, thyroid, trache, phleb, burs, chol, radicul"
 )
 DISEASE_ENDINGS = words("itis, itis, itis, opathy, opathy, osis, algia, omalacia, odystrophy, odysplasia")
 DISEASE_PREFIXES = words("poly, peri, pan, hemi, endo, meso, pachy, para")
@@ -36,10 +36,10 @@ TUMOR_KINDS = words(
     "cell, neuroendocrine, triple-negative"
 )
 TUMOR_SITES = words(
-    "renal, hepatic, pulmonary, gastric, intestinal, colorectal, pancreatic, ovarian, uterine, "
-    "cervical, prostatic, thyroid, adrenal, cutaneous, laryngeal, esophageal, biliary, "
-    "pituitary, testicular, bronchial, nasal, thymic, salivary, breast, lung, bladder, colon, "
-    "vulvar, penile, parotid, tonsillar, orbital"
+    "renal, hepatic, pulmonary, gastric, intestinal, colorectal, pancreatic, cervical, thyroid, "
+    "adrenal, cutaneous, laryngeal, esophageal, biliary, pituitary, bronchial, nasal, thymic, "
+    "salivary, breast, lung, bladder, colon, parotid, tonsillar, orbital, mediastinal, "
+    "duodenal, ocular, spinal"
 )
 #: Adjectives and the heads that go with them.
 ORGAN_DISEASES = (
@@ -85,15 +85,15 @@ ORGAN_SIGNS = (
             "abdominal, thoracic, lumbar, pelvic, ocular, muscle, joint, facial, back, chest, neck, "
             "bone, epigastric"
         ),
-        words("pain, swelling, stiffness, cramps, tenderness, weakness"),
+        words("pain, swelling, stiffness, spasm, tenderness, weakness"),
     ),
     (
-        words("gastric, intestinal, nasal, gingival, uterine, retinal, cerebral, variceal, vaginal, rectal"),
+        words("gastric, intestinal, nasal, gingival, retinal, cerebral, variceal, rectal, conjunctival"),
         words("bleeding, hemorrhage, edema, ulceration, perforation"),
     ),
     (
         words("sleep, visual, cognitive, mood, gait, motor, memory, behavioral"),
-        words("disturbance, impairment, disorder, deficits, loss"),
+        words("disturbance, impairment, disorder, deterioration"),
     ),
     (
         words("atrial, ventricular, supraventricular, sinus"),
@@ -134,7 +134,7 @@ AGENTS = words(
 )
 SIGNS = words(
     "nausea, vomiting, headache, dizziness, diarrhea, constipation, fever, bradycardia, "
-    "tachycardia, hypotension, seizures, rash, pruritus, delirium, confusion, dyspnea, "
+    "tachycardia, hypotension, drowsiness, rash, pruritus, delirium, confusion, dyspnea, "
     "anorexia, fatigue, insomnia, pain, tremor, vertigo, coma, syncope"
 )
 TOXIC_ORGANS = words("hepato, nephro, cardio, neuro, oto, myelo, gastro, retino, pneumo, geno")
