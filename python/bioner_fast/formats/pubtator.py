@@ -92,7 +92,8 @@ def _parse(block: Block, source: Source) -> Document:
     found: list[tuple[int, list[str]]] = []
     for number, columns in rows:
         integers = [bool(_INTEGER.fullmatch(column)) for column in columns[1:3]]
-        if not any(integers):
+        # Concepts may be numbers too (genes), but relations have at most five columns.
+        if not integers[0] and not (integers[1] and len(columns) > 5):
             document.relations.append(_relation(columns))
         elif all(integers) and len(columns) >= 5:
             start, end = int(columns[1]), int(columns[2])
@@ -141,7 +142,9 @@ def _add(document: Document, columns: list[str], start: int, end: int, text: str
 
 
 class Writer:
-    """Writes PubTator: the first passage as title, the others, joined by spaces, as abstract.
+    """Writes PubTator: the first passage as title (unless it is an abstract), the others as abstract.
+
+    They are joined by spaces; passages that were read with a tag of their own (``|e|``) keep it.
 
     Line breaks become spaces. A discontinuous mention is written as the stretch from its first to its last
     part, and reported; a relation between mentions is written between their identifiers, if they have any.
@@ -162,21 +165,21 @@ class Writer:
         report_native(document, self._reporter)
         lines = [["t", ""], ["a", ""]]
         shifts: list[int] = []  # passage offset -> offset in PubTator's text
-        length = 0
+        length = line = 0
         for index, passage in enumerate(document.passages):
             text = passage.text.translate(_BREAKS_BUT_TABS)
             own = passage.section is not None and re.fullmatch("[b-su-z]", passage.section) is not None
-            if index == 0:
-                lines[0][1] = text
-            elif own and index > 1:
-                lines.append([passage.section or "", text])
-            else:
-                if index > 1:
-                    text = " " + text
-                lines[-1][1] += text
-                length += index > 1
-            if index == 1 or (own and index > 1):
+            if own and line > 0:
+                lines.append([passage.section or "", ""])
+                line += 1
                 length += 1
+            elif line == 0 and (index > 0 or passage.section == "abstract"):
+                line = 1
+                length += 1
+            elif index > 0:
+                lines[line][1] += " "
+                length += 1
+            lines[line][1] += text
             shifts.append(length - passage.offset)
             length += len(passage.text)
         out = [f"{name}|{tag}|{text}" for tag, text in lines]
@@ -191,9 +194,9 @@ class Writer:
                 )
         identifiers = {entity.id: _identifier(entity) for entity in document.iter_entities() if entity.id}
         for relation in document.iter_relations():
-            line = self._relation(document, name, relation, identifiers)
-            if line is not None:
-                out.append(line)
+            row = self._relation(document, name, relation, identifiers)
+            if row is not None:
+                out.append(row)
         self._stream.write(utf8("\n".join(out) + "\n\n"))
 
     def finish(self) -> None:
