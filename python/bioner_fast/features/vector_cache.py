@@ -23,7 +23,6 @@ import numpy.typing as npt
 
 from bioner_fast import _text
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.features.packed import take
 from bioner_fast.features.vector_files import VectorFile
 from bioner_fast.files import atomic_directory, write_json
 from bioner_fast.log import logger
@@ -157,7 +156,7 @@ def read_arrays(file: VectorFile, max_rank: int | None, threads: int, out: IO[by
     zero = not_finite = 0
     if len(repeated):
         keep = np.delete(np.arange(len(words)), repeated)
-        words, value_offsets = take(words, keep), value_offsets[keep]
+        words, value_offsets = words.take(keep), value_offsets[keep]
         slots, _ = _text.build_index(words.buffer, words.offsets)
     n, dim = len(words), file.header.dim
     matrix = np.empty((n if out is None else 0, dim), np.float32)

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from bioner_fast import _text
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import UsageError
-from bioner_fast.features.packed import concatenate, take
 
 if TYPE_CHECKING:
     from bioner_fast.features.vectors import WordVectors
@@ -175,13 +174,13 @@ class Vocabulary:
         """
         if min_count < 1:
             raise UsageError(f"min_count: expected at least 1, got {min_count}")
-        tokens = concatenate([corpus.tokens for corpus in corpora])
+        tokens = StringColumn.concatenate(corpus.tokens for corpus in corpora)
         first, count = _text.count_strings(tokens.buffer, tokens.offsets, None)
         order = np.argsort(-count, kind="stable")
         order = order[count[order] >= min_count]
         if len(order) == 0:
             raise UsageError(f"no token occurs {min_count} times: there is no vocabulary to learn")
-        return cls(take(tokens, first[order]))
+        return cls(tokens.take(first[order]))
 
 
 def embedding_matrix(
@@ -219,7 +218,7 @@ def embedding_matrix(
         table[row] = vectors.matrix[at] if at >= 0 else generator.uniform(-0.05, 0.05, vectors.dim)
     if found:
         np.take(vectors.matrix, keep, axis=0, out=table[WORD_ROW:])
-        words = take(vectors.words, keep)
+        words = vectors.words.take(keep)
         return Vocabulary(words), table
     table[WORD_ROW:] = vectors.matrix[:n]
     return Vocabulary(vectors.words[:n]), table

@@ -1,0 +1,245 @@
+// Rules of the sentence splitter. They decide at stops (. ? ! and the like) that white space follows, from
+// the word before, the word behind and the brackets that are open; blank lines always end a sentence.
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <string_view>
+
+#include "text/sentence_words.h"
+#include "text/tokenizer.h"
+#include "text/unicode.h"
+
+namespace bioner {
+
+namespace {
+
+bool is_stop(char32_t c) {
+  return c == '.' || c == '?' || c == '!' || c == 0x2026 || c == 0x3002 || c == 0xFF01 || c == 0xFF1F;
+}
+bool is_opener(char32_t c) { return c == '(' || c == '[' || c == '{'; }
+bool is_closer(char32_t c) { return c == ')' || c == ']' || c == '}'; }
+// Quotes that may close after a stop, and those that may open a sentence.
+bool is_quote(char32_t c) { return c == '"' || c == '\'' || c == 0x2019 || c == 0x201D || c == 0xBB; }
+bool is_opening_quote(char32_t c) { return c == '"' || c == '\'' || c == 0x2018 || c == 0x201C || c == 0xAB; }
+bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
+bool is_newline(char32_t c) { return c == '\n' || c == '\r' || c == 0x85 || c == 0x2028; }
+
+// Brackets opened further back than this are taken for unbalanced.
+constexpr std::int64_t kBracketReach = 60;
+// A line longer than this belongs to text whose lines are paragraphs, not to text wrapped at some width.
+constexpr std::int64_t kWrapped = 120;
+
+enum class Next { kLower, kMixed, kUpper, kDigit, kOther };
+
+template <typename Char>
+class Splitter {
+ public:
+  Splitter(const Char* s, std::int64_t n, const TokenSpans& tokens)
+      : s_(s), n_(n), tokens_(tokens), count_(tokens.size()), classes_(character_classes()) {}
+
+  void run(std::vector<std::int64_t>& sentence_ends) {
+    std::int64_t i = 0;
+    while (i < count_) {
+      if (i > begin_ && (gap(i) == Gap::kParagraph || (gap(i) == Gap::kLine && line_ends_paragraph(i)))) {
+        end_at(i, sentence_ends);
+      }
+      track_brackets(i);
+      if (!is_single(i) || !is_stop(first(i))) {
+        ++i;
+        continue;
+      }
+      std::int64_t next = i + 1;
+      while (next < count_ && gap(next) == Gap::kNone && closes(next)) track_brackets(next++);
+      next = skip_citation(i, next);
+      if (next < count_ && gap(next) != Gap::kNone && gap(next) != Gap::kParagraph && !in_brackets(i) &&
+          is_boundary(i, next)) {
+        end_at(next, sentence_ends);
+      }
+      i = next;
+    }
+    if (count_ > begin_) end_at(count_, sentence_ends);
+  }
+
+ private:
+  Gap gap(std::int64_t i) const { return tokens_.gaps[static_cast<std::size_t>(i)]; }
+  std::int64_t start(std::int64_t i) const { return tokens_.starts[static_cast<std::size_t>(i)]; }
+  std::int64_t length(std::int64_t i) const { return tokens_.ends[static_cast<std::size_t>(i)] - start(i); }
+  char32_t first(std::int64_t i) const { return s_[start(i)]; }
+  bool is_single(std::int64_t i) const { return length(i) == 1; }
+  bool has(std::int64_t i, int bits) const { return (classes_[first(i)] & bits) != 0; }
+  bool is_word(std::int64_t i) const { return has(i, kAlnum); }
+  bool is_lower(char32_t c) const { return (classes_[c] & kAlnum) != 0 && (classes_[c] & kCased) != 0; }
+
+  void end_at(std::int64_t i, std::vector<std::int64_t>& sentence_ends) {
+    sentence_ends.push_back(i);
+    begin_ = i;
+    depth_ = 0;
+  }
+
+  void track_brackets(std::int64_t i) {
+    if (!is_single(i)) return;
+    if (is_opener(first(i))) {
+      ++depth_;
+      opened_ = i;
+    } else if (is_closer(first(i)) && depth_ > 0) {
+      --depth_;
+    }
+  }
+
+  bool in_brackets(std::int64_t i) {
+    if (depth_ > 0 && i - opened_ > kBracketReach) depth_ = 0;
+    return depth_ > 0;
+  }
+
+  bool closes(std::int64_t i) const {
+    return is_single(i) && (is_stop(first(i)) || is_closer(first(i)) || is_quote(first(i)));
+  }
+
+  // "mice.[12,13] The" and "mice.12 The": references set behind the stop belong to the sentence before.
+  std::int64_t skip_citation(std::int64_t stop, std::int64_t next) const {
+    if (next >= count_ || gap(next) != Gap::kNone || stop == begin_ || !is_long_word(stop - 1)) return next;
+    const bool bracket = first(next) == '[';
+    std::int64_t i = bracket ? next + 1 : next;
+    if (i >= count_ || !is_digit(first(i))) return next;
+    while (i < count_ && (i == next || gap(i) == Gap::kNone || bracket) && is_reference_part(i)) ++i;
+    if (bracket) {
+      if (i >= count_ || first(i) != ']') return next;
+      ++i;
+    }
+    return i < count_ && gap(i) != Gap::kNone && has(i, kUpper) ? i : next;
+  }
+
+  bool is_reference_part(std::int64_t i) const {
+    const char32_t c = first(i);
+    if (!is_digit(c)) return is_single(i) && (c == ',' || c == '-' || c == 0x2013);
+    for (std::int64_t j = start(i); j < start(i) + length(i); ++j) {
+      if (!is_digit(s_[j])) return false;
+    }
+    return length(i) <= 3;
+  }
+
+  // Three letters or more, none of them a capital behind the first.
+  bool is_long_word(std::int64_t i) const {
+    if (length(i) < 3 || !is_word(i)) return false;
+    for (std::int64_t j = start(i) + 1; j < start(i) + length(i); ++j) {
+      if (!is_lower(s_[j])) return false;
+    }
+    return true;
+  }
+
+  // Whether the token is one of `words` (ASCII, sorted).
+  template <std::size_t N>
+  bool is_one_of(std::int64_t i, const std::array<std::string_view, N>& words) const {
+    char text[16];
+    if (length(i) > 16) return false;
+    const auto n = static_cast<std::size_t>(length(i));
+    for (std::size_t j = 0; j < n; ++j) {
+      const char32_t c = s_[start(i) + static_cast<std::int64_t>(j)];
+      if (c >= 0x80) return false;
+      text[j] = static_cast<char>(c);
+    }
+    return std::binary_search(words.begin(), words.end(), std::string_view(text, n));
+  }
+
+  Next kind_of(std::int64_t i) const {
+    if (is_digit(first(i))) return Next::kDigit;
+    if (has(i, kUpper)) return Next::kUpper;
+    if (!is_lower(first(i))) return Next::kOther;
+    for (std::int64_t j = start(i) + 1; j < start(i) + length(i); ++j) {
+      if (is_digit(s_[j]) || (classes_[s_[j]] & kUpper) != 0) return Next::kMixed;  // p53, mRNA
+    }
+    return Next::kLower;
+  }
+
+  // The word that opens the next sentence: behind quotes and brackets. count_ if there is none.
+  std::int64_t opening_word(std::int64_t i) const {
+    while (i < count_ && is_single(i) && (is_opener(first(i)) || is_opening_quote(first(i)))) ++i;
+    return i;
+  }
+
+  bool is_boundary(std::int64_t stop, std::int64_t next) const {
+    const std::int64_t word = opening_word(next);
+    if (word >= count_) return true;
+    const Next kind = kind_of(word);
+    if (first(stop) != '.' || closes_with_other_stop(stop, next)) return kind != Next::kLower;
+    if (stop + 1 < count_ && is_single(stop + 1) && first(stop + 1) == '.')
+      return kind == Next::kUpper;  // "..."
+    if (stop == begin_ || gap(stop) != Gap::kNone) return kind != Next::kLower;
+    const std::int64_t last = stop - 1;
+    if (!is_word(last)) return ends_after_symbol(kind);
+    const bool starter = is_one_of(word, kStarters);
+    const bool dotted = last >= begin_ + 2 && is_single(last) && gap(last) == Gap::kNone &&
+                        first(last - 1) == '.' && gap(last - 1) == Gap::kNone;
+    if (dotted) return !is_one_of(last, kNeverLast) && starter;                  // e.g., i.e., U.S., i.p.
+    if (is_one_of(last, kBeforeNumber)) return kind == Next::kUpper && starter;  // Fig. 2, No. 5
+    if (is_one_of(last, kNotLast)) return starter && kind == Next::kUpper && !is_one_of(last, kNeverEnds);
+    if (is_single(last) && has(last, kUpper)) return after_initial(last, word, kind, starter);
+    if (is_numbering(last)) return false;
+    if (kind == Next::kLower) return false;
+    if (kind == Next::kMixed) return is_long_word(last) || is_digit(first(last));
+    return true;
+  }
+
+  bool closes_with_other_stop(std::int64_t stop, std::int64_t next) const {
+    for (std::int64_t i = stop + 1; i < next; ++i) {
+      if (is_single(i) && is_stop(first(i)) && first(i) != '.') return true;
+    }
+    return false;
+  }
+
+  // "95%. The", "(Table 2). The"
+  static bool ends_after_symbol(Next kind) { return kind != Next::kLower; }
+
+  // A capital before the stop: an initial ("J. Smith"), a genus ("E. coli") or the end ("vitamin A. The").
+  bool after_initial(std::int64_t last, std::int64_t word, Next kind, bool starter) const {
+    if (kind == Next::kLower || kind == Next::kMixed) return false;
+    if (starter) return true;
+    if (kind != Next::kUpper) return last > begin_;
+    if (is_single(word)) return false;  // more initials
+    // A name behind an initial follows a name, another initial, or nothing.
+    return last > begin_ && is_word(last - 1) && is_long_word(last - 1) && !has(last - 1, kUpper);
+  }
+
+  // "1. Introduction" at the start of a sentence.
+  bool is_numbering(std::int64_t last) const {
+    return last == begin_ && length(last) <= 2 && is_digit(first(last));
+  }
+
+  // Whether the line end before token i ends a paragraph: it does where lines are not wrapped.
+  bool line_ends_paragraph(std::int64_t i) const {
+    if (is_lower(first(i))) return false;
+    std::int64_t at = start(i);
+    while (at > 0 && !is_newline(s_[at - 1])) --at;
+    std::int64_t behind = start(i);
+    while (behind < n_ && behind - start(i) <= kWrapped && !is_newline(s_[behind])) ++behind;
+    if (behind - start(i) > kWrapped) return true;
+    std::int64_t end = at;
+    while (end > 0 && is_newline(s_[end - 1])) --end;
+    std::int64_t before = end;
+    while (before > 0 && end - before <= kWrapped && !is_newline(s_[before - 1])) --before;
+    return end - before > kWrapped;
+  }
+
+  const Char* s_;
+  std::int64_t n_;
+  const TokenSpans& tokens_;
+  std::int64_t count_;
+  const std::uint8_t* classes_;
+  std::int64_t begin_ = 0;
+  std::int64_t depth_ = 0, opened_ = 0;
+};
+
+}  // namespace
+
+void split_sentences(TextView text, const TokenSpans& tokens, std::vector<std::int64_t>& sentence_ends) {
+  switch (text.width) {
+    case 1:
+      return Splitter(static_cast<const std::uint8_t*>(text.data), text.size, tokens).run(sentence_ends);
+    case 2:
+      return Splitter(static_cast<const std::uint16_t*>(text.data), text.size, tokens).run(sentence_ends);
+    default:
+      return Splitter(static_cast<const std::uint32_t*>(text.data), text.size, tokens).run(sentence_ends);
+  }
+}
+
+}  // namespace bioner
