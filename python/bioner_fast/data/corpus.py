@@ -1,0 +1,246 @@
+"""A corpus in memory: packed columns of tokens and tags, with sentence and document boundaries."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bioner_fast import _text
+from bioner_fast.data.strings import StringColumn
+from bioner_fast.errors import BionerError
+from bioner_fast.files import atomic_write
+
+Ids = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Tokens and tags of a corpus, immutable.
+
+    Attributes:
+        tokens: ``[N]`` strings.
+        tag_ids: int32 ``[N]``, indices into ``tag_names``.
+        tag_names: the different tags, by first appearance; ``("O",)`` for a corpus without tags.
+        sentence_offsets: int64 ``[S + 1]``, token indices. No sentence of a file is empty.
+        document_offsets: int64 ``[D + 1]``, sentence indices.
+        document_ids: ``[D]`` ids, ``""`` where the file gives none.
+        path: the file it came from, None for one made in memory.
+
+    Example:
+        >>> from pathlib import Path
+        >>> _ = Path("/tmp/two.tsv").write_text("p53\\tB-Gene\\nbinds\\tO\\n\\nIt\\tO\\n")
+        >>> corpus = Corpus.read("/tmp/two.tsv")
+        >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
+        (3, [0, 2, 3], ('B-Gene', 'O'))
+    """
+
+    tokens: StringColumn
+    tag_ids: Ids
+    tag_names: tuple[str, ...]
+    sentence_offsets: Offsets
+    document_offsets: Offsets
+    document_ids: tuple[str, ...]
+    path: str | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        n, sentences = len(self.tokens), self.sentence_offsets.size - 1
+        if self.tag_ids.shape != (n,):
+            raise ValueError(f"tag_ids: expected {n} values, one per token, got shape {self.tag_ids.shape}")
+        _check_offsets("sentence_offsets", self.sentence_offsets, n)
+        _check_offsets("document_offsets", self.document_offsets, sentences)
+        if len(self.document_ids) != self.document_offsets.size - 1:
+            raise ValueError(
+                f"document_ids: expected {self.document_offsets.size - 1}, got {len(self.document_ids)}"
+            )
+
+    @classmethod
+    def read(
+        cls, path: str | os.PathLike[str], *, token_column: int = 0, tag_column: int | None = -1
+    ) -> Corpus:
+        """Read a column file: one token a line, fields separated by tabs or spaces, blank lines between sentences.
+
+        A line that starts with ``-DOCSTART-`` begins a document; what follows on that line is its id (fillers
+        such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped.
+
+        Args:
+            path: the file.
+            token_column, tag_column: which fields to read, negative from the right; ``tag_column=None`` reads
+                tokens alone.
+
+        Raises:
+            FormatError: the file is not UTF-8 text, or a line has not as many columns as the first.
+            BionerError: the file cannot be read.
+        """
+        labels = [] if tag_column is None else [tag_column]
+        return _read(path, token_column, labels, min_columns=len(labels) + 1)[0]
+
+    @classmethod
+    def from_sentences(
+        cls, sentences: list[list[tuple[str, str]]], document_ids: tuple[str, ...] | None = None
+    ) -> Corpus:
+        """A corpus of one document made of ``(token, tag)`` pairs; empty sentences vanish.
+
+        Example:
+            >>> Corpus.from_sentences([[("p53", "B-Gene")], []]).n_sentences
+            1
+        """
+        kept = [sentence for sentence in sentences if sentence]
+        codes: dict[str, int] = {}
+        ids = [codes.setdefault(tag, len(codes)) for sentence in kept for _, tag in sentence]
+        return cls(
+            tokens=StringColumn.from_list(token for sentence in kept for token, _ in sentence),
+            tag_ids=np.array(ids, dtype=np.int32),
+            tag_names=tuple(codes) or ("O",),
+            sentence_offsets=np.cumsum([0] + [len(sentence) for sentence in kept], dtype=np.int64),
+            document_offsets=np.array([0, len(kept)] if kept else [0], dtype=np.int64),
+            document_ids=(document_ids or ("",)) if kept else (),
+        )
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.tokens)
+
+    @property
+    def n_sentences(self) -> int:
+        return self.sentence_offsets.size - 1
+
+    @property
+    def n_documents(self) -> int:
+        return self.document_offsets.size - 1
+
+    def tags(self) -> list[str]:
+        """The tag of every token as a Python string."""
+        names = self.tag_names
+        return [names[i] for i in self.tag_ids.tolist()]
+
+    def with_tags(self, tag_ids: npt.NDArray[np.integer], tag_names: tuple[str, ...]) -> Corpus:
+        """The same tokens and boundaries under other tags (``tag_ids`` ``[N]``, any integer type)."""
+        return Corpus(
+            self.tokens,
+            np.ascontiguousarray(tag_ids, dtype=np.int32),
+            tuple(tag_names),
+            self.sentence_offsets,
+            self.document_offsets,
+            self.document_ids,
+            self.path,
+        )
+
+    def slice_tokens(self, start: int, stop: int) -> Corpus:
+        """Tokens ``start`` to ``stop`` (exclusive); the sentences and documents at the ends are cut there."""
+        start, stop, _ = slice(start, stop).indices(self.n_tokens)
+        stop = max(start, stop)
+        clipped = np.clip(self.sentence_offsets, start, stop)
+        keep = np.flatnonzero(np.diff(clipped) > 0)
+        # A document stays if one of its sentences does.
+        bounds = np.searchsorted(keep, self.document_offsets)
+        documents = np.flatnonzero(np.diff(bounds) > 0)
+        return Corpus(
+            self.tokens[start:stop],
+            self.tag_ids[start:stop],
+            self.tag_names,
+            np.append(clipped[keep], stop) - start,
+            np.append(bounds[documents], keep.size),
+            tuple(self.document_ids[i] for i in documents),
+            self.path,
+        )
+
+    def write(
+        self, path: str | os.PathLike[str], predicted: tuple[npt.NDArray[np.integer], tuple[str, ...]] | None = None
+    ) -> None:
+        """Write ``token TAB tag`` lines, or ``token TAB gold TAB predicted`` with ``predicted`` (ids, names).
+
+        Documents are written as ``-DOCSTART-`` lines unless there is but one, without an id. The file appears whole
+        or not at all.
+
+        Raises:
+            FormatError: a token is empty or holds white space, so that it could not be read back.
+        """
+        data = self.to_bytes(predicted, path=os.fspath(path))
+        with atomic_write(path, "wb") as out:
+            out.write(data)
+
+    def to_bytes(
+        self,
+        predicted: tuple[npt.NDArray[np.integer], tuple[str, ...]] | None = None,
+        *,
+        documents: bool = True,
+        path: str = "corpus",
+    ) -> bytes:
+        """What :meth:`write` writes; without ``-DOCSTART-`` lines if ``documents`` is false."""
+        labels = [(np.ascontiguousarray(self.tag_ids, dtype=np.int32), list(self.tag_names))]
+        if predicted is not None:
+            labels.append((np.ascontiguousarray(predicted[0], dtype=np.int32), list(predicted[1])))
+        if self.document_ids in ((), ("",)):
+            documents = False
+        return _text.write_conll(
+            self.tokens.buffer,
+            np.ascontiguousarray(self.tokens.offsets),
+            labels,
+            np.ascontiguousarray(self.sentence_offsets),
+            np.ascontiguousarray(self.document_offsets) if documents else np.zeros(1, dtype=np.int64),
+            list(self.document_ids) if documents else [],
+            path,
+        )
+
+    def digest(self) -> str:
+        """SHA-256 of the normal form: ``token TAB tag`` lines, a blank line between sentences, no documents."""
+        return hashlib.sha256(self.to_bytes(documents=False)).hexdigest()
+
+    def __repr__(self) -> str:
+        return (
+            f"Corpus({self.n_tokens} tokens, {self.n_sentences} sentences, {self.n_documents} documents, "
+            f"{len(self.tag_names)} tags{'' if self.path is None else ', ' + self.path})"
+        )
+
+
+def read_predictions(path: str | os.PathLike[str]) -> tuple[Corpus, Ids, tuple[str, ...]]:
+    """Read a file of ``token ... gold predicted`` lines.
+
+    Returns:
+        The corpus with its gold tags, the predicted tags as int32 ids ``[N]``, and their names.
+
+    Raises:
+        FormatError: as :meth:`Corpus.read`; fewer than three columns.
+    """
+    corpus, labels = _read(path, 0, [-2, -1], min_columns=3)
+    return corpus, labels[1][0], labels[1][1]
+
+
+def load_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a file, or a BionerError that says why not."""
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise BionerError(f"{os.fspath(path)}: there is no such file") from None
+    except IsADirectoryError:
+        raise BionerError(f"{os.fspath(path)}: expected a file, found a folder") from None
+    except OSError as error:
+        raise BionerError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from None
+
+
+def _read(
+    path: str | os.PathLike[str], token_column: int, label_columns: list[int], *, min_columns: int
+) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
+    name = os.fspath(path)
+    text, offsets, labels, sentences, documents, ids = _text.read_conll(
+        load_bytes(path), name, token_column, label_columns, min_columns
+    )
+    if labels:
+        tag_ids, tag_names = labels[0]
+    else:
+        tag_ids, tag_names = np.zeros(offsets.size - 1, dtype=np.int32), ()
+    corpus = Corpus(StringColumn(text, offsets), tag_ids, tag_names or ("O",), sentences, documents, ids, name)
+    return corpus, labels
+
+
+def _check_offsets(name: str, offsets: Offsets, end: int) -> None:
+    if offsets.dtype != np.int64 or offsets.ndim != 1 or offsets.size == 0:
+        raise TypeError(f"{name}: expected a one-dimensional int64 array with at least one offset")
+    if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
+        raise ValueError(f"{name}: expected ascending offsets from 0 to {end}")
