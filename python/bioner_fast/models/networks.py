@@ -1,0 +1,221 @@
+"""The published networks: an embedding, one or two towers, a linear head per task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bioner_fast.features.batch import Features
+from bioner_fast.models.embedding import TokenEmbedding
+from bioner_fast.models.layout import id_windows, padded_text
+from bioner_fast.models.tower import Tower, glorot_
+
+SHARINGS = ("single", "multi-output", "dependent")
+# Tokens per forward pass in inference: bounds memory, and is far beyond where larger GEMMs are faster.
+INFERENCE_ROWS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkConfig:
+    """Everything that fixes a network's shape; saved with a bundle.
+
+    Attributes:
+        tasks: name and number of tags of each task, in order.
+        rows: rows of the word table.
+        word_dim: its width.
+        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (exactly two tasks, each with a
+            tower; the second head sees both).
+        window: positions of a window, odd.
+        filter_widths: widths of the convolutions; empty for an MLP.
+        filters: filters per width.
+        hidden: sizes of the hidden layers.
+        dropout: before the heads.
+        caps_dim: width of the capitalisation embedding; 0 for none.
+        caps_classes: its rows.
+        tune_words: whether training changes the word table.
+    """
+
+    tasks: tuple[tuple[str, int], ...]
+    rows: int
+    word_dim: int
+    sharing: str = "single"
+    window: int = 7
+    filter_widths: tuple[int, ...] = (3, 4, 5)
+    filters: int = 100
+    hidden: tuple[int, ...] = (1200,)
+    dropout: float = 0.75
+    caps_dim: int = 0
+    caps_classes: int = 5
+    tune_words: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sharing not in SHARINGS:
+            raise ValueError(f"sharing: expected one of {', '.join(SHARINGS)}, found {self.sharing!r}")
+        if self.sharing == "dependent" and len(self.tasks) != 2:
+            raise ValueError(f"sharing 'dependent': expected two tasks, found {len(self.tasks)}")
+        if self.sharing == "single" and len(self.tasks) != 1:
+            raise ValueError(f"sharing 'single': expected one task, found {len(self.tasks)}")
+        if self.window < 1 or self.window % 2 == 0:
+            raise ValueError(f"window: expected an odd number, found {self.window}")
+        if any(not 1 <= width <= self.window for width in self.filter_widths):
+            raise ValueError(f"filter_widths: expected widths of 1 to {self.window}, found {self.filter_widths}")
+
+    @classmethod
+    def from_json(cls, facts: Mapping[str, Any]) -> NetworkConfig:
+        """The inverse of :meth:`to_json`.
+
+        Raises:
+            ValueError: an unknown or a missing entry.
+        """
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(facts) - known):
+            raise ValueError(f"unknown entries of the network: {', '.join(unknown)}")
+        values = dict(facts)
+        try:
+            values["tasks"] = tuple((str(name), int(tags)) for name, tags in values["tasks"])
+            values["filter_widths"] = tuple(int(v) for v in values.get("filter_widths", (3, 4, 5)))
+            values["hidden"] = tuple(int(v) for v in values.get("hidden", (1200,)))
+            return cls(**values)
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"the network's configuration is not complete: {error}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        facts = asdict(self)
+        facts["tasks"] = [list(task) for task in self.tasks]
+        return facts | {"filter_widths": list(self.filter_widths), "hidden": list(self.hidden)}
+
+
+class TaggingNetwork(nn.Module):
+    """Emissions for every token of packed text, for each task.
+
+    Example:
+        >>> network = TaggingNetwork(NetworkConfig((("NER", 5),), rows=30, word_dim=12, hidden=(20,), filters=8))
+        >>> network.reset()
+        >>> network.log_probabilities(features)["NER"].shape  # doctest: +SKIP
+        torch.Size([N, 5])
+    """
+
+    word_table_key = "embedding.words"
+
+    def __init__(self, shape: NetworkConfig) -> None:
+        super().__init__()
+        self.shape = shape
+        self.task_names = tuple(name for name, _ in shape.tasks)
+        self.embedding = TokenEmbedding(
+            shape.rows, shape.word_dim, shape.caps_dim, shape.caps_classes, shape.tune_words
+        )
+        self.towers = nn.ModuleList(
+            Tower(
+                self.embedding.dim, shape.window, shape.filter_widths, shape.filters, shape.hidden, shape.dropout
+            )
+            for _ in range(2 if shape.sharing == "dependent" else 1)
+        )
+        # Which towers each head sees. The dependent head reads both.
+        self.inputs = [(0,) for _ in shape.tasks] if shape.sharing != "dependent" else [(0,), (0, 1)]
+        width = self._tower(0).out_features
+        self.heads = nn.ModuleList(
+            nn.Linear(width * len(towers), tags) for (_, tags), towers in zip(shape.tasks, self.inputs, strict=True)
+        )
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """What :func:`build_network` needs to build this network again."""
+        return self.shape.to_json()
+
+    def reset(self, generator: torch.Generator | None = None) -> None:
+        """Draw every weight anew."""
+        self.embedding.reset(generator)
+        for index in range(len(self.towers)):
+            self._tower(index).reset(generator)
+        for index in range(len(self.heads)):
+            head = self._head(index)
+            glorot_(head.weight, head.in_features, head.out_features, generator)
+            nn.init.zeros_(head.bias)
+
+    def _tower(self, index: int) -> Tower:
+        tower = self.towers[index]
+        assert isinstance(tower, Tower)
+        return tower
+
+    def _head(self, index: int) -> nn.Linear:
+        head = self.heads[index]
+        assert isinstance(head, nn.Linear)
+        return head
+
+    def forward(
+        self, features: Features, tokens: slice | Tensor | None = None, tasks: Sequence[str] | None = None
+    ) -> dict[str, Tensor]:
+        """Logits of some tokens.
+
+        Args:
+            features: packed text.
+            tokens: a slice with start and stop (the packed form), an int64 tensor of token numbers in any order (the
+                gathered form), or None for all (the packed form).
+            tasks: whose heads to compute; None for all.
+
+        Returns:
+            Per task name, float [n, K] logits.
+        """
+        wanted = range(len(self.heads)) if tasks is None else [self.task_names.index(name) for name in tasks]
+        hidden = self.hidden(features, tokens, {tower for head in wanted for tower in self.inputs[head]})
+        return {self.task_names[head]: self.logits(hidden, head) for head in wanted}
+
+    def hidden(self, features: Features, tokens: slice | Tensor | None, towers: set[int]) -> dict[int, Tensor]:
+        """Outputs [n, out_features] of the towers asked for (see :meth:`forward`)."""
+        window = self.shape.window
+        if isinstance(tokens, Tensor):
+            words, caps = id_windows(features, window)
+            words, caps = words.index_select(0, tokens), caps.index_select(0, tokens)
+            embedded = self.embedding(words.view(-1), caps.view(-1)).view(len(tokens), -1)
+            return {index: self._tower(index).gathered(embedded) for index in sorted(towers)}
+        start, stop = (0, len(features)) if tokens is None else (tokens.start, tokens.stop)
+        if stop <= start:
+            empty = self.embedding.words.new_empty(0, self._tower(0).out_features)
+            return dict.fromkeys(sorted(towers), empty)
+        words, caps, starts = padded_text(features, window).rows(start, stop, window)
+        embedded = self.embedding(words, caps)
+        return {index: self._tower(index).packed(embedded, starts) for index in sorted(towers)}
+
+    def logits(self, hidden: Mapping[int, Tensor], head: int, rows: slice | None = None) -> Tensor:
+        """One head on the towers' outputs; ``rows`` takes a part of them."""
+        parts = [hidden[tower] if rows is None else hidden[tower][rows] for tower in self.inputs[head]]
+        result: Tensor = self._head(head)(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+        return result
+
+    def log_probabilities(self, features: Features, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
+        """Log-probabilities of all tokens, without gradients or dropout, in bounded memory.
+
+        Returns:
+            Per task name, float [N, K].
+        """
+        names = self.task_names if tasks is None else tuple(tasks)
+        n_tokens = len(features)
+        words = self.embedding.words
+        sizes = dict(self.shape.tasks)
+        results = {name: words.new_empty(n_tokens, sizes[name]) for name in names}
+        training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                for start in range(0, n_tokens, INFERENCE_ROWS):
+                    rows = slice(start, min(start + INFERENCE_ROWS, n_tokens))
+                    for name, logits in self(features, rows, names).items():
+                        results[name][rows] = F.log_softmax(logits, 1)
+        finally:
+            self.train(training)
+        return results
+
+
+def build_network(config: Mapping[str, Any]) -> TaggingNetwork:
+    """The network of a ``config`` (see :attr:`TaggingNetwork.config`); its weights are not set.
+
+    Raises:
+        ValueError: the configuration is incomplete or contradicts itself.
+    """
+    return TaggingNetwork(NetworkConfig.from_json(config))

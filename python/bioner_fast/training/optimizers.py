@@ -1,0 +1,112 @@
+"""SGD and Adam for the network's parameters, and the same for only those rows of the word table that a step used."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Optimizer:
+    """One optimiser for all that a phase of training changes.
+
+    Adam is the form of the published code (and of the Adam paper's remark on efficiency): the step size is corrected for
+    the start, epsilon is added to the uncorrected root. Torch's adds it to the corrected one, so its epsilon is set anew for
+    every step.
+
+    Rows of the word table get the same rules, but a row that a step does not use stays as it is, moments included (as in
+    torch's SparseAdam): a table of a million rows costs no more than the rows in use.
+
+    Args:
+        kind: ``adam`` or ``sgd``.
+        parameters: by name; all of them are stepped, those without a gradient as if it were zero.
+        learning_rate: of the parameters.
+        table: the word table, if it is trained.
+        table_learning_rate: of its rows.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        parameters: Mapping[str, Tensor],
+        learning_rate: float,
+        table: Tensor | None = None,
+        table_learning_rate: float = 0.0,
+    ) -> None:
+        self.kind, self.steps = kind, 0
+        self.parameters = dict(parameters)
+        self.table, self.table_learning_rate = table, table_learning_rate
+        self._moments: dict[str, Tensor] = {}
+        values = list(self.parameters.values())
+        self._inner: torch.optim.Optimizer
+        if kind == "adam":
+            self._inner = torch.optim.Adam(
+                values, learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
+            )
+            if table is not None:
+                # Pages of zeros that are never touched take no memory.
+                self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
+        else:
+            self._inner = torch.optim.SGD(values, learning_rate, fused=True)
+
+    def step(self, row_gradients: tuple[Tensor, Tensor] | None = None) -> None:
+        """Update the parameters from their gradients, and rows of the table, and forget the gradients.
+
+        Args:
+            row_gradients: row numbers int64 [R], repeats allowed, and gradients [R, D].
+        """
+        self.steps += 1
+        for parameter in self.parameters.values():
+            if parameter.grad is None:  # a head without rows in this batch: its momentum still moves it
+                parameter.grad = torch.zeros_like(parameter)
+        if self.kind == "adam":
+            self._inner.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA2**self.steps)
+        self._inner.step()
+        self._inner.zero_grad(set_to_none=True)
+        if self.table is not None and row_gradients is not None:
+            self._step_rows(self.table, *row_gradients)
+
+    def _step_rows(self, table: Tensor, rows: Tensor, gradients: Tensor) -> None:
+        rate = self.table_learning_rate
+        with torch.no_grad():
+            if self.kind == "sgd":
+                table.index_add_(0, rows, gradients, alpha=-rate)
+                return
+            used, places = rows.unique(return_inverse=True)
+            total = gradients.new_zeros(len(used), gradients.shape[1]).index_add_(0, places, gradients)
+            first = self._moments["first"].index_select(0, used).lerp_(total, 1 - BETA1)
+            second = self._moments["second"].index_select(0, used).mul_(BETA2)
+            second.addcmul_(total, total, value=1 - BETA2)
+            self._moments["first"].index_copy_(0, used, first)
+            self._moments["second"].index_copy_(0, used, second)
+            size = rate * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+            table.index_add_(0, used, first.div_(second.sqrt_().add_(EPSILON)), alpha=-size)
+
+    def state(self) -> dict[str, Tensor]:
+        """All that a resumed run needs, as named tensors."""
+        tensors = {"steps": torch.tensor(self.steps)}
+        for name, parameter in self.parameters.items():
+            for key, value in self._inner.state.get(parameter, {}).items():
+                if isinstance(value, Tensor):
+                    tensors[f"{key}/{name}"] = value
+        return tensors | {f"table/{key}": value for key, value in self._moments.items()}
+
+    def load_state(self, tensors: Mapping[str, Tensor]) -> None:
+        """The inverse of :meth:`state`."""
+        self.steps = int(tensors["steps"])
+        for name, parameter in self.parameters.items():
+            found = {
+                key.partition("/")[0]: value.clone()
+                for key, value in tensors.items()
+                if key.partition("/")[2] == name and not key.startswith("table/")
+            }
+            if found:
+                self._inner.state[parameter] = {
+                    key: value if key == "step" else value.to(parameter.device) for key, value in found.items()
+                }
+        for key, moment in self._moments.items():
+            moment.copy_(tensors[f"table/{key}"])
