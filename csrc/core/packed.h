@@ -25,8 +25,9 @@ struct PackedOffsets {
     return value < 0 ? 0 : (value > tokens ? tokens : value);
   }
 
-  // Tokens of sentence `b`; never a negative length.
+  // Tokens of sentence `b`; never a negative length. Empty where there is no such sentence.
   BIONER_HD BIONER_INLINE TokenRange sentence(std::int64_t b) const {
+    if (b >= batch) return {0, 0};
     const std::int64_t begin = clamp(data[b]);
     const std::int64_t end = clamp(data[b + 1]);
     return {begin, end < begin ? begin : end};

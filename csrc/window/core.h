@@ -42,7 +42,8 @@ BIONER_HD BIONER_INLINE typename ScalarTraits<T>::Accumulator sum_reach(const T*
   return sum;
 }
 
-// Positions of token t's window that lie outside its sentence: j < before and j >= window - after.
+// Positions of token t's window that lie outside its sentence: j < before and j >= window - after. Never more
+// than the window has, also where bad offsets (CUDA) name a sentence that t is not in.
 struct Outside {
   int before;
   int after;
@@ -52,7 +53,9 @@ BIONER_HD BIONER_INLINE Outside outside(TokenRange sentence, std::int64_t t, int
   const std::int64_t centre = window / 2;
   const std::int64_t left = centre - (t - sentence.begin);
   const std::int64_t right = centre - (sentence.end - 1 - t);
-  return {static_cast<int>(left > 0 ? left : 0), static_cast<int>(right > 0 ? right : 0)};
+  const std::int64_t before = left < 0 ? 0 : (left > window ? window : left);
+  const std::int64_t after = right < 0 ? 0 : (right > window - before ? window - before : right);
+  return {static_cast<int>(before), static_cast<int>(after)};
 }
 
 // The row of the output that run number `rank` of the sorted keys, with this id, is written to.

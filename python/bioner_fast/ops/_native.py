@@ -42,7 +42,7 @@ def _alternatives(names: Sequence[str]) -> str:
 
 
 def check_tensor(name: str, value: Any, dtypes: Sequence[torch.dtype], rank: int | Sequence[int]) -> Tensor:
-    """TypeError unless `value` is a dense tensor of one of `dtypes`; ValueError unless it has `rank` dimensions."""
+    """TypeError unless `value` is dense, of one of `dtypes`; ValueError unless it has `rank` dimensions."""
     if not isinstance(value, Tensor):
         raise TypeError(f"`{name}` must be a tensor, got {type(value).__name__}")
     if value.layout != torch.strided:
@@ -131,8 +131,8 @@ def argument(value: Any) -> Any:
 def call(name: str, like: Tensor, *arguments: Any) -> None:
     """Call the native op `name`: tensors become DLPack capsules; ``threads`` and ``stream`` are added.
 
-    Outputs among `arguments` must be contiguous, or the result would go to a copy. On CUDA the call is made on
-    the device of `like`, on that device's current stream, which travels as an integer: nothing synchronises.
+    Outputs among `arguments` must be contiguous, or the result would go to a copy. On CUDA the call is made
+    on the device of `like`, on that device's current stream, which travels as an integer, so nothing waits.
     """
     function = getattr(extension(), name)
     if like.is_cuda:

@@ -97,7 +97,7 @@ def embedding_window(
 ) -> Tensor:
     """Look up the rows of a window of ids: ``window_gather(weight[ids], ...)`` without the intermediate.
 
-    The row `padding_idx` is a row like any other: positions outside the sentence take it, and it has a gradient.
+    The row `padding_idx` is like any other: positions outside the sentence take it, and it has a gradient.
 
     Args:
         weight: ``[V, D]`` float16, bfloat16, float32 or float64.
