@@ -172,7 +172,8 @@ def encode_entities(document: Document, layer: TokenLayer, reporter: Reporter | 
     """IOB2 tags of a document's entities on its tokens; what cannot be said is reported.
 
     An entity that begins or ends inside a token takes the whole token (moved). Discontinuous entities, those
-    without a token and those that overlap an earlier one (the longer first where two start together) are dropped.
+    without a token and those that overlap an earlier one (the longer first where two start together) are
+    dropped.
     """
     tags = ["O"] * len(layer.starts)
     starts, ends = layer.starts.tolist(), layer.ends.tolist()
@@ -214,8 +215,8 @@ def _joined_sentences(layer: TokenLayer, columns: list[list[str]]) -> list[int]:
 class Writer:
     """Writes token, the columns that were read, and the columns of a model, in the order of its tasks.
 
-    Without columns of a model (conversion), entities become one IOB2 column; in a document that had columns of
-    its own those are written back instead.
+    Without columns of a model (conversion), entities become one IOB2 column; in a document that had columns
+    of its own those are written back instead.
     """
 
     def __init__(self, stream: BinaryIO, reporter: Reporter) -> None:

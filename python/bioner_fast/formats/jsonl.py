@@ -1,9 +1,10 @@
 r"""JSON lines: one object a line, ``{"id": ..., "text": ..., "entities": [...]}``.
 
 ``text`` is required; ``id`` defaults to the line number. Entities are
-``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans`` (parts of
-a discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of one with a
-name, add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed through unchanged.
+``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans``
+(parts of a discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of
+one with a name, add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed
+through unchanged.
 """
 
 from __future__ import annotations

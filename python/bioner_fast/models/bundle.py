@@ -1,0 +1,369 @@
+"""The bundle: one folder that holds everything needed to tag new text, and no pickle.
+
+```text
+bundle.json             format version, feature schema, network, tasks, provenance
+weights.safetensors     the network but for its word vectors, and the tables of decoders that need some
+embeddings.safetensors  the word vectors, float16 unless asked otherwise, rows in the order of the vocabulary
+vocabulary.safetensors  the words: one UTF-8 buffer and offsets into it
+manifest.json           size and SHA-256 of every file
+```
+
+The folder appears by one rename and loading verifies it. `FORMAT_VERSION` rises when an older reader would
+misread a bundle; this reader refuses newer ones and keeps reading all older ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bioner_fast import __version__
+from bioner_fast.data.schemes import Scheme, TagSet
+from bioner_fast.data.strings import StringColumn
+from bioner_fast.data.tasks import normal_type
+from bioner_fast.errors import BionerError, FormatError, UsageError
+from bioner_fast.features.folding import FOLDING_VERSION
+from bioner_fast.features.vocabulary import Vocabulary
+from bioner_fast.files import MANIFEST_NAME, atomic_directory, verify_directory, write_json
+from bioner_fast.log import logger
+from bioner_fast.models.networks import build_network
+
+if TYPE_CHECKING:
+    from bioner_fast.models.networks import TaggingNetwork
+
+FORMAT_VERSION = 1
+PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+
+_FACTS = "bundle.json"
+_WEIGHTS = "weights.safetensors"
+_EMBEDDINGS = "embeddings.safetensors"
+_VOCABULARY = "vocabulary.safetensors"
+_TABLE = "decoder."  # prefix of decoder tables in the weights; networks have no module of that name
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureSchema:
+    """How tokens become rows of the word table; part of the bundle, so that tagging repeats it exactly.
+
+    Attributes:
+        normalization: look-up chain, ``default`` or ``published`` (see :class:`Vocabulary`).
+        folding: whether Greek letters, dashes, ligatures and accents are folded before look-up.
+        folding_version: the rules of that folding.
+    """
+
+    normalization: str = "default"
+    folding: bool = True
+    folding_version: int = FOLDING_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class TaskHead:
+    """One output of the network.
+
+    Attributes:
+        name: task name, the key of its emissions.
+        tagset: tags in the order of the emissions' columns.
+        kind: ``ner`` or ``pos``.
+        decoder: ``argmax``, ``viterbi``, ``forward-argmax`` or ``crf``.
+        tables: tensors that the decoder needs beside the emissions (``transitions`` [K, K], ``start`` [K],
+            ``end`` [K], log domain); empty where the tag scheme says all.
+    """
+
+    name: str
+    tagset: TagSet
+    kind: str = "ner"
+    decoder: str = "viterbi"
+    tables: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes:
+        path: the folder.
+        network: in evaluation mode, with its word table in float32.
+        vocabulary: word to row of the table.
+        schema: how tokens are looked up.
+        tasks: one head each, in the order they were trained.
+        provenance: package version, command, seed, digests of corpora, scores.
+        size: bytes on disk.
+    """
+
+    path: Path
+    network: TaggingNetwork
+    vocabulary: Vocabulary
+    schema: FeatureSchema
+    tasks: tuple[TaskHead, ...]
+    provenance: Mapping[str, Any]
+    size: int
+
+    def task(self, name: str | None = None) -> TaskHead:
+        """The head called ``name``; without a name, the only entity head.
+
+        Raises:
+            UsageError: there is no such head, or the choice is open; the message lists the heads.
+        """
+        known = ", ".join(head.name for head in self.tasks)
+        if name is not None:
+            for head in self.tasks:
+                if head.name == name:
+                    return head
+            raise UsageError(f"{self.path} has no task {name!r}; it has {known}")
+        heads = [head for head in self.tasks if head.kind == "ner"] or list(self.tasks)
+        if len(heads) != 1:
+            raise UsageError(f"{self.path} has several tasks, choose one of {known}")
+        return heads[0]
+
+    def describe(self) -> str:
+        """One line: size on disk and what takes it."""
+        tasks = ", ".join(head.name for head in self.tasks)
+        return f"{self.path}: {self.size / 1e6:.1f} MB, {len(self.vocabulary):,} words, tasks {tasks}"
+
+
+def save_bundle(
+    path: str | os.PathLike[str],
+    network: TaggingNetwork,
+    vocabulary: Vocabulary,
+    tasks: Sequence[TaskHead],
+    *,
+    schema: FeatureSchema | None = None,
+    precision: str = "float16",
+    provenance: Mapping[str, Any] | None = None,
+    word_table: Tensor | None = None,
+    force: bool = False,
+) -> Path:
+    """Write a bundle, whole or not at all.
+
+    Args:
+        path: the folder to make.
+        network: any network of :func:`build_network`.
+        vocabulary: V words; row i + 2 of the word table belongs to word i (rows 0 and 1: padding, unknown).
+        tasks: the network's heads.
+        schema: how tokens are looked up; the default folds.
+        precision: of the stored word vectors, ``float16`` or ``float32``.
+        provenance: JSON-able facts; the package version is added.
+        word_table: [2 + V, D], where it is not the network's own (a network trained on the corpus' rows
+            only).
+        force: replace an existing folder.
+
+    Raises:
+        UsageError: an unknown precision, or vectors too large for float16.
+        BionerError: the folder exists and ``force`` is false.
+    """
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"precision of word vectors must be one of {', '.join(PRECISIONS)}, not {precision!r}"
+        )
+    schema = FeatureSchema() if schema is None else schema
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    own_table = state.pop(network.word_table_key)
+    table = own_table if word_table is None else word_table.detach().cpu()
+    if table.shape[0] != len(vocabulary) + 2:
+        raise ValueError(
+            f"word_table: expected {len(vocabulary) + 2} rows (padding, unknown, words), found {len(table)}"
+        )
+    stored = table.to(PRECISIONS[precision]).contiguous()
+    if not bool(torch.isfinite(stored).all()):
+        raise UsageError(f"the word vectors do not fit {precision} or are not finite; store them as float32")
+    facts = {
+        "format_version": FORMAT_VERSION,
+        "features": {
+            "normalization": schema.normalization,
+            "folding": schema.folding,
+            "folding_version": schema.folding_version,
+            "words": len(vocabulary),
+            "dimensions": int(table.shape[1]),
+            "precision": precision,
+        },
+        "network": dict(network.config),
+        "tasks": [_task_facts(head) for head in tasks],
+        "provenance": {"package_version": __version__, **(provenance or {})},
+    }
+    for head in tasks:
+        for name, tensor in head.tables.items():
+            state[f"{_TABLE}{head.name}.{name}"] = tensor.detach().cpu().contiguous()
+    words = {"buffer": np.ascontiguousarray(vocabulary.words.buffer), "offsets": vocabulary.words.offsets}
+    with atomic_directory(path, force=force) as folder:
+        _save_tensors(folder / _WEIGHTS, state)
+        _save_tensors(folder / _EMBEDDINGS, {"weight": stored})
+        _save_tensors(folder / _VOCABULARY, {name: torch.from_numpy(a.copy()) for name, a in words.items()})
+        write_json(folder / _FACTS, facts)
+    logger.info(
+        "bundle %s: %.1f MB (%s words x %d in %s)",
+        path,
+        _size(Path(path)) / 1e6,
+        f"{len(vocabulary):,}",
+        table.shape[1],
+        precision,
+    )
+    return Path(path)
+
+
+def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save_file
+
+    save_file(tensors, path)
+
+
+def _task_facts(head: TaskHead) -> dict[str, Any]:
+    tagset = head.tagset
+    return {
+        "name": head.name,
+        "kind": head.kind,
+        "scheme": None if tagset.scheme is None else tagset.scheme.value,
+        "tags": list(tagset.names),
+        "types": list(tagset.types),
+        "normal_types": {name: normal_type(name) for name in tagset.types},
+        "decoder": head.decoder,
+        "tables": sorted(head.tables),
+    }
+
+
+def add_provenance(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> None:
+    """Add facts (scores, say) to a saved bundle; the folder is replaced by one rename.
+
+    The large files are hard-linked where the file system can.
+
+    Raises:
+        BionerError: the bundle is not whole.
+    """
+    source = Path(path)
+    verify_directory(source)
+    content = _read_facts(source)
+    content["provenance"] = {**content.get("provenance", {}), **facts}
+    with atomic_directory(source, force=True) as folder:
+        for file in source.iterdir():
+            if file.name not in (_FACTS, MANIFEST_NAME):
+                try:
+                    os.link(file, folder / file.name)
+                except OSError:
+                    shutil.copy2(file, folder / file.name)
+        write_json(folder / _FACTS, content)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+
+
+def _read_facts(folder: Path) -> dict[str, Any]:
+    path = folder / _FACTS
+    if not folder.is_dir():
+        raise BionerError(f"{folder}: no such folder; name the model folder that training wrote")
+    if not path.is_file():
+        hint = f"; did you mean {folder / 'model'}?" if (folder / "model" / _FACTS).is_file() else ""
+        raise BionerError(f"{folder} is not a model: it has no {_FACTS}{hint}")
+    try:
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        version = facts["format_version"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise FormatError(path, 'expected a JSON object with "format_version"') from None
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise FormatError(path, f"expected format_version to be a whole number from 1, found {version!r}")
+    if version > FORMAT_VERSION:
+        raise FormatError(
+            path,
+            f"the bundle has format version {version}, this bioner_fast {__version__} reads up to "
+            f"{FORMAT_VERSION}; install a newer one",
+        )
+    assert isinstance(facts, dict)
+    return facts
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Load a bundle and check that it is whole.
+
+    Raises:
+        BionerError: the folder is missing, not a bundle, not whole or changed since it was written.
+        FormatError: its format is newer than this reader, or its contents do not fit together.
+
+    Example:
+        >>> load_bundle("runs/sample-disease-cnn/model").task().tagset.names  # doctest: +SKIP
+        ('O', 'B-Disease', 'I-Disease', 'E-Disease', 'S-Disease')
+    """
+    folder = Path(path)
+    facts = _read_facts(folder)
+    verify_directory(folder)
+    for name in (_WEIGHTS, _EMBEDDINGS, _VOCABULARY):
+        if not (folder / name).is_file():
+            raise BionerError(f"{folder} is not whole: {name} is missing")
+    try:
+        return _assemble(folder, facts)
+    except BionerError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FormatError(
+            folder / _FACTS, f"the bundle's parts do not fit together ({detail[:300]})"
+        ) from error
+
+
+def _load_tensors(path: Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise FormatError(path, f"expected a safetensors file ({error})") from None
+
+
+def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
+    features = facts["features"]
+    schema = FeatureSchema(
+        str(features["normalization"]), bool(features["folding"]), int(features["folding_version"])
+    )
+    if schema.folding and schema.folding_version > FOLDING_VERSION:
+        raise FormatError(
+            folder / _FACTS,
+            f"the look-up folding has version {schema.folding_version}, this bioner_fast {__version__} knows "
+            f"{FOLDING_VERSION}; install a newer one",
+        )
+    words = _load_tensors(folder / _VOCABULARY)
+    vocabulary = Vocabulary(_strings(words["buffer"].numpy(), words["offsets"].numpy(), folder / _VOCABULARY))
+    weights = _load_tensors(folder / _WEIGHTS)
+    tasks = tuple(_task_head(entry, weights) for entry in facts["tasks"])
+    network = build_network(facts["network"])
+    table = _load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
+    if table.shape[0] != len(vocabulary) + 2:
+        raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
+    state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
+    state[network.word_table_key] = table
+    network.load_state_dict(state, strict=True, assign=True)
+    network.eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    provenance = facts.get("provenance", {})
+    return Bundle(folder, network, vocabulary, schema, tasks, provenance, _size(folder))
+
+
+def _strings(buffer: np.ndarray, offsets: np.ndarray, path: Path) -> StringColumn:  # type: ignore[type-arg]
+    """A string column of arrays from disk, which nobody has checked yet."""
+    good = (
+        buffer.dtype == np.uint8
+        and offsets.dtype == np.int64
+        and offsets.ndim == 1
+        and len(offsets) > 0
+        and offsets[0] == 0
+        and offsets[-1] == len(buffer)
+        and bool((np.diff(offsets) >= 0).all())
+    )
+    if not good:
+        raise FormatError(path, "expected a uint8 buffer and ascending int64 offsets into it")
+    return StringColumn(buffer, offsets)
+
+
+def _task_head(entry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TaskHead:
+    scheme = None if entry["scheme"] is None else Scheme(entry["scheme"])
+    tagset = TagSet(tuple(entry["tags"]), scheme, tuple(entry["types"]))
+    tables = {name: weights[f"{_TABLE}{entry['name']}.{name}"] for name in entry["tables"]}
+    return TaskHead(str(entry["name"]), tagset, str(entry["kind"]), str(entry["decoder"]), tables)

@@ -1,0 +1,96 @@
+"""Scoring a saved bundle on a corpus: the bundle that gives the score is the one that tags."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.schemes import convert
+from bioner_fast.data.scoring import Score, score
+from bioner_fast.data.tasks import Task, load_task
+from bioner_fast.errors import UsageError
+from bioner_fast.models.bundle import TaskHead
+from bioner_fast.tagging.tagger import Tagger
+
+SPLITS = ("train", "devel", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class BundleScore:
+    """The outcome of running a bundle on a corpus.
+
+    Attributes:
+        score: precision, recall, F1 and accuracy.
+        corpus: the corpus in the tag scheme of the head.
+        head: the head that was used.
+        predicted: int32 [N], indices into ``head.tagset.names``.
+    """
+
+    score: Score
+    corpus: Corpus
+    head: TaskHead
+    predicted: NDArray[np.int32]
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write ``token gold predicted`` lines, an empty line between sentences, atomically."""
+        self.corpus.write(path, predicted=(self.predicted, self.head.tagset.names))
+
+
+def score_bundle(
+    bundle: str | os.PathLike[str] | Tagger,
+    task: str | Task,
+    split: str = "test",
+    *,
+    data_dir: Path | None = None,
+    head: str | None = None,
+    scheme: str = "conlleval",
+    device: str = "auto",
+    threads: int | None = None,
+) -> BundleScore:
+    """Tag one split of a task with a saved bundle and score it.
+
+    Args:
+        bundle: the folder, or a tagger that has loaded it.
+        task: a task, its name, or the path of its folder.
+        split: ``train``, ``devel`` or ``test``.
+        data_dir: the folder of task folders, for tasks given by name.
+        head: the bundle's head to use; by default the one called as the task, else the only entity head.
+        scheme: ``conlleval``, ``strict`` or ``token``; part-of-speech heads are always scored by token.
+
+    Raises:
+        UsageError: no such split, or the choice of the head is open.
+        BionerError: the bundle or the corpus cannot be read.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
+    tagger = bundle if isinstance(bundle, Tagger) else Tagger.load(bundle, device, threads)
+    loaded = task if isinstance(task, Task) else load_task(task, data_dir)
+    corpus: Corpus | None = getattr(loaded, split)
+    if corpus is None:
+        raise UsageError(f"task {loaded.name} has no {split} split")
+    if head is None and any(known.name == loaded.name for known in tagger.bundle.tasks):
+        head = loaded.name
+    chosen = tagger.bundle.task(head)
+    return score_corpus(tagger, corpus, chosen, scheme)
+
+
+def score_corpus(tagger: Tagger, corpus: Corpus, head: TaskHead, scheme: str = "conlleval") -> BundleScore:
+    """As :func:`score_bundle`, on a corpus at hand."""
+    if head.tagset.scheme is not None:
+        corpus = convert(corpus, head.tagset.scheme)
+    encoded = tagger.predictor.encode(corpus.tokens, corpus.sentence_offsets)
+    found = next(one for one in tagger.predictor.find(encoded) if one.head is head)
+    predicted = found.tags.astype(np.int32)
+    result = score(
+        corpus,
+        predicted,
+        head.tagset.names,
+        corpus.sentence_offsets,
+        scheme="token" if head.kind == "pos" else scheme,
+    )
+    return BundleScore(result, corpus, head, predicted)
