@@ -1,0 +1,220 @@
+"""PubMed XML: titles, structured abstracts, flattened markup, books; entities refused; memory flat."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+import pytest
+from format_strategies import texts
+from hypothesis import given
+
+from bioner_fast.data.document import Document
+from bioner_fast.errors import FormatError
+from bioner_fast.formats.base import Problem
+from bioner_fast.formats.registry import guess_format, read_documents
+
+
+def read(data: str | bytes) -> list[Document]:
+    raw = data if isinstance(data, bytes) else data.encode()
+    return list(read_documents(io.BytesIO(raw), "pubmed-xml", name="in.xml"))
+
+
+def article(title: str, abstract: str = "", more: str = "", pmid: str = "1") -> str:
+    return (
+        f'<PubmedArticle><MedlineCitation><PMID Version="1">{pmid}</PMID><Article>'
+        f"<ArticleTitle>{title}</ArticleTitle>{abstract}</Article>{more}</MedlineCitation></PubmedArticle>"
+    )
+
+
+def one(title: str, abstract: str = "", more: str = "") -> Document:
+    (document,) = read(f"<PubmedArticleSet>{article(title, abstract, more)}</PubmedArticleSet>")
+    return document
+
+
+def test_the_real_sample_against_another_parser(shared: Path) -> None:
+    path = shared / "formats" / "pubmed-xml" / "pubmedsample18n0001.xml.gz"
+    assert guess_format(path) == "pubmed-xml"
+    documents = list(read_documents(path))
+    with gzip.open(path) as stream:
+        root = ElementTree.parse(stream).getroot()
+    citations = root.findall("PubmedArticle/MedlineCitation")
+    assert len(documents) == len(citations) == 177
+    for document, citation in zip(documents, citations, strict=True):
+        assert document.id == citation.findtext("PMID")
+        found = {
+            "title": citation.findall("Article/ArticleTitle"),
+            "abstract": citation.findall("Article/Abstract/AbstractText"),
+            "vernacular title": citation.findall("Article/VernacularTitle"),
+            "other abstract": citation.findall("OtherAbstract/AbstractText"),
+        }
+        for section, elements in found.items():
+            expected = [text for e in elements if (text := " ".join("".join(e.itertext()).split()))]
+            passages = [p for p in document.passages if p.section == section]
+            assert [" ".join(p.text.split()) for p in passages] == expected
+            if section == "abstract":
+                labels = [e.get("Label") for e in elements if "".join(e.itertext()).strip()]
+                assert [p.infons.get("label") for p in passages] == labels
+        assert document.infons.get("journal") == citation.findtext("Article/Journal/ISOAbbreviation")
+    assert any(p.infons.get("label") for d in documents for p in d.passages)
+    assert any(p.section == "vernacular title" for d in documents for p in d.passages)
+
+
+def test_a_single_article(shared: Path) -> None:
+    (document,) = read_documents(shared / "formats" / "pubmed-xml" / "pubmed-29768149.xml")
+    assert document.id == "29768149"
+    assert [p.infons.get("label") for p in document.passages] == [
+        None,
+        "BACKGROUND",
+        "METHODS",
+        "RESULTS",
+        "CONCLUSIONS",
+    ]
+    assert document.infons["doi"] == "10.1056/NEJMoa1715274"
+    assert document.text[65:].startswith("In patients with mild asthma")
+
+
+def test_a_book_document(shared: Path) -> None:
+    (document,) = read_documents(shared / "formats" / "pubmed-xml" / "bookdocument.xml")
+    assert document.id == "32150360"
+    title, abstract = document.passages
+    assert title.text == "Features, Evaluation, and Treatment of Coronavirus"
+    assert '"pneumonia of unknown etiology."' in abstract.text
+    assert document.infons["bookaccession"] == "NBK554776"
+
+
+def test_inline_markup_is_flattened() -> None:
+    document = one(
+        "<i>In vitro</i> Ca<sup>2+</sup> and H<sub>2</sub>O &lt; 5 &amp; &#945;-actin",
+        "<Abstract><AbstractText><b>x</b> of <mml:math xmlns:mml='http://www.w3.org/1998/Math/MathML'>\n"
+        "  <mml:mrow>\n"
+        "    <mml:mi>k</mml:mi>\n    <mml:mo>=</mml:mo> <mml:mn>2</mml:mn></mml:mrow></mml:math>"
+        " here.</AbstractText></Abstract>",
+    )
+    assert [p.text for p in document.passages] == ["In vitro Ca2+ and H2O < 5 & α-actin", "x of k=2 here."]
+    assert [p.offset for p in document.passages] == [0, 36]
+
+
+def test_sections_labels_and_empty_parts() -> None:
+    document = one(
+        " ",
+        '<Abstract><AbstractText Label="AIM" NlmCategory="OBJECTIVE">a</AbstractText><AbstractText/>'
+        "<AbstractText Label='B'>b</AbstractText></Abstract><VernacularTitle>Über</VernacularTitle>"
+        "<Language>ger</Language>",
+        '<OtherAbstract Type="Publisher" Language="spa"><AbstractText>c</AbstractText></OtherAbstract>',
+    )
+    assert [(p.section, p.text, p.offset) for p in document.passages] == [
+        ("abstract", "a", 0),
+        ("abstract", "b", 2),
+        ("vernacular title", "Über", 4),
+        ("other abstract", "c", 9),
+    ]
+    assert [p.infons for p in document.passages] == [
+        {"label": "AIM", "nlm_category": "OBJECTIVE"},
+        {"label": "B"},
+        {"language": "ger"},
+        {"language": "spa", "abstract_type": "Publisher"},
+    ]
+
+
+def test_deleted_citations_are_no_documents() -> None:
+    deleted = "<DeleteCitation><PMID>9</PMID></DeleteCitation>"
+    documents = read(f"<PubmedArticleSet>{article('a')}{article('b', pmid='2')}{deleted}</PubmedArticleSet>")
+    assert [d.id for d in documents] == ["1", "2"]
+
+
+def test_old_files_of_bare_citations() -> None:
+    citation = (
+        "<MedlineCitation><PMID>5</PMID><Article><ArticleTitle>t</ArticleTitle></Article></MedlineCitation>"
+    )
+    (document,) = read(f"<MedlineCitationSet>{citation}</MedlineCitationSet>")
+    assert (document.id, document.text) == ("5", "t")
+
+
+def test_an_empty_set_and_an_empty_article() -> None:
+    assert read("<PubmedArticleSet></PubmedArticleSet>") == []
+    assert one("").passages == []
+
+
+@given(texts("\u2028\x85"))
+def test_text_comes_back_but_for_the_layout_of_the_file(text: str) -> None:
+    document = one(escape(text, {"\r": "&#13;"}))
+    expected = " ".join(
+        piece.strip(" \t") for piece in text.replace("\t", "\n").replace("\r", "\n").split("\n")
+    )
+    assert " ".join(document.text.split()) == " ".join(expected.split())
+    assert "\n" not in document.text
+    assert "\r" not in document.text
+
+
+BOMB = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
+ENTITY = "<!DOCTYPE PubmedArticleSet [{}]><PubmedArticleSet>" + article("{}") + "</PubmedArticleSet>"
+UNDEFINED = "<!DOCTYPE PubmedArticleSet SYSTEM 'x.dtd'><PubmedArticleSet>{}</PubmedArticleSet>"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (ENTITY.format('<!ENTITY l0 "lol">' + BOMB, "&l9;"), "declares XML entities"),
+        (ENTITY.format('<!ENTITY x SYSTEM "file:///etc/passwd">', "&x;"), "declares XML entities"),
+        (ENTITY.format('<!ENTITY % x SYSTEM "http://127.0.0.1:9/x.dtd"> %x;', "a"), "declares XML entities"),
+        (ENTITY.format("<!-- " + "x" * 70_000 + ' --><!ENTITY x "y">', "&x;"), "declares XML entities"),
+        (UNDEFINED.format(article("a&nbsp;b")), "entity &nbsp; is not defined"),
+        ("<PubmedArticleSet>" + article("a&nbsp;b") + "</PubmedArticleSet>", "not well-formed"),
+    ],
+)  # fmt: skip
+def test_entities_are_refused(data: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message) as caught:
+        read(data)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith("in.xml")
+
+
+def test_a_bad_article_does_not_stop_the_others() -> None:
+    problems: list[Problem] = []
+    data = f"<PubmedArticleSet>{article('a', pmid=' ')}\n{article('b', pmid='2')}</PubmedArticleSet>".encode()
+    (document,) = read_documents(io.BytesIO(data), "pubmed-xml", on_problem=problems.append)
+    assert document.id == "2"
+    assert [(p.kind, p.line, p.message) for p in problems] == [("document", 1, "PubmedArticle has no PMID")]
+
+
+MEASURE = """
+import resource, sys
+from bioner_fast.formats.registry import read_documents
+count = sum(1 for _ in read_documents(sys.argv[1]))
+print(count, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the resource module is not there on Windows")
+@pytest.mark.parametrize("format", ["pubmed-xml", "bioc-xml", "bioc-json"])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str) -> None:
+    body = "TP53 binds MDM2 in vivo. " * 60
+    peaks = []
+    for copies in (500, 5000):
+        path = tmp_path / f"{copies}.xml.gz"
+        if format == "bioc-json":
+            path = tmp_path / f"{copies}.json.gz"
+        with gzip.open(path, "wt", compresslevel=1) as out:
+            if format == "pubmed-xml":
+                abstract = f"<Abstract><AbstractText>{body}</AbstractText></Abstract>"
+                pieces = ("<PubmedArticleSet>", article("t", abstract) + "\n", "", "</PubmedArticleSet>")
+            elif format == "bioc-xml":
+                part = f"<passage><offset>0</offset><text>{body}</text></passage>"
+                pieces = ("<collection>", f"<document><id>1</id>{part}</document>\n", "", "</collection>")
+            else:
+                one = f'{{"id": "1", "passages": [{{"offset": 0, "text": "{body}"}}]}}'
+                pieces = ('{"documents": [', one + ",\n", one, "]}")
+            out.write(pieces[0] + pieces[1] * copies + pieces[2] + pieces[3])
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, str(path)], capture_output=True, text=True, check=True
+        )
+        count, peak = map(int, done.stdout.split())
+        assert count in (copies, copies + 1)
+        peaks.append(peak)
+    assert peaks[1] < 1.1 * peaks[0]
