@@ -67,7 +67,10 @@ def read_templates(split: str) -> dict[str, list[str]]:
 
 def article(text: str) -> str:
     """The indefinite article of a phrase."""
-    vowel = text[0].lower() in "aeiou" or re.match(r"8|11\b|18\b", text) is not None
+    if re.match(r"[A-Z][A-Z0-9]", text):  # spelt out: an "F", but a "C"
+        vowel = text[0] in "AEFHILMNORSX"
+    else:
+        vowel = re.match(r"[aeiouAEIOU]|8|11\b|18\b", text) is not None
     return "an" if vowel else "a"
 
 
