@@ -17,22 +17,27 @@ inline constexpr auto kNeverLast = std::to_array<Word>({
 
 // Abbreviations that stand before a number or a name.
 inline constexpr auto kBeforeNumber = std::to_array<Word>({
-    "App", "Appl", "Art", "Chap", "Ed",  "Eds",  "Eq",   "Eqn", "Eqns", "Eqs",   "Ex",  "Exp",  "Ext",
-    "FIG", "FIGS", "Fig", "Figs", "No",  "Nos",  "Nr",   "Pp",  "Ref",  "Refs",  "Sec", "Sect", "Suppl",
-    "Tab", "Vol",  "app", "appl", "art", "chap", "ed",   "eds", "eq",   "eqn",   "eqs", "fig",  "figs",
-    "no",  "nos",  "nr",  "p",    "pp",  "ref",  "refs", "sec", "sect", "suppl", "tab", "vol",  "vols",
+    "Appl", "Chap", "Ed",   "Eds",  "Eq",   "Eqn", "Eqns", "Eqs",   "Ex",   "Exp", "Ext",  "FIG",
+    "FIGS", "Fig",  "Figs", "No",   "Nos",  "Nr",  "Pp",   "Ref",   "Refs", "Sec", "Sect", "Suppl",
+    "Tab",  "Vol",  "appl", "chap", "ed",   "eds", "eq",   "eqn",   "eqs",  "fig", "figs", "nos",
+    "nr",   "p",    "pp",   "ref",  "refs", "sec", "sect", "suppl", "tab",  "vol", "vols",
 });
 
 // Abbreviations that seldom end a sentence: only before a word that commonly starts one.
 inline constexpr auto kNotLast = std::to_array<Word>({
-    "Bros",  "Calif",  "Cat",  "Cf",     "Co",   "Corp", "Dept", "Dr",   "Drs",    "Gen",  "Gov",   "Hon",
-    "Inc",   "Jr",     "Lab",  "Ltd",    "Mass", "Mr",   "Mrs",  "Ms",   "Mt",     "Ph",   "Prof",  "Rev",
-    "Sr",    "St",     "Univ", "Var",    "Vs",   "a",    "aa",   "al",   "approx", "aq",   "assoc", "biol",
-    "bp",    "bv",     "c",    "ca",     "cat",  "cf",   "chem", "co",   "conc",   "cv",   "dept",  "diam",
-    "dil",   "e",      "eg",   "esp",    "est",  "etc",  "exp",  "f",    "ff",     "g",    "gen",   "i",
-    "ibid",  "ie",     "incl", "int",    "lat",  "max",  "med",  "min",  "nov",    "orig", "pers",  "pv",
-    "pvs",   "resp",   "rev",  "s",      "seq",  "soln", "sp",   "spec", "spp",    "ssp",  "str",   "subg",
-    "subsp", "subspp", "temp", "unpubl", "v",    "var",  "viz",  "vs",   "wt",
+    "Acad", "Am",    "Ann",   "Assoc", "Biochem", "Biol",      "Biophys", "Bros", "Calif", "Cat",
+    "Cf",   "Chem",  "Clin",  "Co",    "Commun",  "Corp",      "Dept",    "Dev",  "Dr",    "Drs",
+    "Exp",  "Gen",   "Genet", "Gov",   "Hon",     "Hum",       "Immunol", "Inc",  "Int",   "J",
+    "Jr",   "Lab",   "Lett",  "Ltd",   "Mass",    "Med",       "Mol",     "Mr",   "Mrs",   "Ms",
+    "Mt",   "Mutat", "Nat",   "Natl",  "Neurol",  "Pharmacol", "Physiol", "Proc", "Prof",  "Res",
+    "Rev",  "Sci",   "Soc",   "Sr",    "St",      "Surg",      "Univ",    "Var",  "Virol", "Vs",
+    "a",    "aa",    "al",    "app",   "approx",  "aq",        "assoc",   "biol", "bp",    "bv",
+    "c",    "ca",    "cat",   "cf",    "chem",    "co",        "conc",    "cv",   "dept",  "diam",
+    "dil",  "e",     "eg",    "esp",   "etc",     "exp",       "ff",      "g",    "gen",   "i",
+    "ibid", "ie",    "incl",  "int",   "lat",     "med",       "no",      "nov",  "orig",  "pers",
+    "pv",   "pvs",   "resp",  "rev",   "s",       "seq",       "soln",    "sp",   "spec",  "spp",
+    "ssp",  "str",   "subg",  "subsp", "subspp",  "temp",      "unpubl",  "v",    "var",   "viz",
+    "vs",   "wt",
 });
 
 // Of those, the ones after which a sentence never ends.

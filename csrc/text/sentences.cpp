@@ -24,8 +24,8 @@ bool is_opening_quote(char32_t c) { return c == '"' || c == '\'' || c == 0x2018 
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_newline(char32_t c) { return c == '\n' || c == '\r' || c == 0x85 || c == 0x2028; }
 
-// Brackets opened further back than this are taken for unbalanced.
-constexpr std::int64_t kBracketReach = 60;
+// A bracket that does not close within so many tokens is taken for a slip.
+constexpr std::int64_t kBracketReach = 50;
 // A line longer than this belongs to text whose lines are paragraphs, not to text wrapped at some width.
 constexpr std::int64_t kWrapped = 120;
 
@@ -51,7 +51,7 @@ class Splitter {
       std::int64_t next = i + 1;
       while (next < count_ && gap(next) == Gap::kNone && closes(next)) track_brackets(next++);
       next = skip_citation(i, next);
-      if (next < count_ && gap(next) != Gap::kNone && gap(next) != Gap::kParagraph && !in_brackets(i) &&
+      if (next < count_ && gap(next) != Gap::kNone && gap(next) != Gap::kParagraph && !in_brackets(next) &&
           is_boundary(i, next)) {
         end_at(next, sentence_ends);
       }
@@ -80,15 +80,21 @@ class Splitter {
     if (!is_single(i)) return;
     if (is_opener(first(i))) {
       ++depth_;
-      opened_ = i;
     } else if (is_closer(first(i)) && depth_ > 0) {
       --depth_;
     }
   }
 
-  bool in_brackets(std::int64_t i) {
-    if (depth_ > 0 && i - opened_ > kBracketReach) depth_ = 0;
-    return depth_ > 0;
+  // Whether a bracket that is open before token i closes soon.
+  bool in_brackets(std::int64_t i) const {
+    if (depth_ == 0) return false;
+    std::int64_t inner = 0;
+    for (const std::int64_t last = std::min(count_, i + kBracketReach); i < last; ++i) {
+      if (!is_single(i)) continue;
+      if (is_opener(first(i))) ++inner;
+      if (is_closer(first(i)) && inner-- == 0) return true;
+    }
+    return false;
   }
 
   bool closes(std::int64_t i) const {
@@ -166,18 +172,18 @@ class Splitter {
       return kind == Next::kUpper;  // "..."
     if (stop == begin_ || gap(stop) != Gap::kNone) return kind != Next::kLower;
     const std::int64_t last = stop - 1;
-    if (!is_word(last)) return ends_after_symbol(kind);
-    const bool starter = is_one_of(word, kStarters);
-    const bool dotted = last >= begin_ + 2 && is_single(last) && gap(last) == Gap::kNone &&
-                        first(last - 1) == '.' && gap(last - 1) == Gap::kNone;
-    if (dotted) return !is_one_of(last, kNeverLast) && starter;                  // e.g., i.e., U.S., i.p.
+    if (!is_word(last) || is_closed(stop, next)) return kind != Next::kLower;  // "95%. The", "(i.p.). The"
+    if (is_item(next) && is_long_word(last)) return true;
+    const bool starter = starts_sentence(word);
     if (is_one_of(last, kBeforeNumber)) return kind == Next::kUpper && starter;  // Fig. 2, No. 5
-    if (is_one_of(last, kNotLast)) return starter && kind == Next::kUpper && !is_one_of(last, kNeverEnds);
+    if (follows_stop(last)) return after_dotted(last, kind, starter);
+    if (is_one_of(last, kNotLast) && !is_unit(last)) {
+      return starter && kind == Next::kUpper && !is_one_of(last, kNeverEnds);
+    }
     if (is_single(last) && has(last, kUpper)) return after_initial(last, word, kind, starter);
-    if (is_numbering(last)) return false;
-    if (kind == Next::kLower) return false;
-    if (kind == Next::kMixed) return is_long_word(last) || is_digit(first(last));
-    return true;
+    if (is_numbering(last) || is_split_decimal(last, word)) return false;
+    if (kind == Next::kLower) return is_prefix(word) && is_long_word(last);
+    return kind != Next::kMixed || length(last) > 1;
   }
 
   bool closes_with_other_stop(std::int64_t stop, std::int64_t next) const {
@@ -187,17 +193,68 @@ class Splitter {
     return false;
   }
 
-  // "95%. The", "(Table 2). The"
-  static bool ends_after_symbol(Next kind) { return kind != Next::kLower; }
+  // ".)." and the like: the stop that counts is the last one.
+  bool is_closed(std::int64_t stop, std::int64_t next) const {
+    for (std::int64_t i = stop + 1; i + 1 < next; ++i) {
+      if (is_closer(first(i)) && first(i + 1) == '.') return true;
+    }
+    return false;
+  }
+
+  // "(b) Extension", "(ii) as"
+  bool is_item(std::int64_t i) const {
+    return i + 2 < count_ && first(i) == '(' && length(i + 1) <= 3 && is_word(i + 1) &&
+           gap(i + 2) == Gap::kNone && first(i + 2) == ')';
+  }
+
+  // A word that commonly starts a sentence, or a heading ("RESULTS:"); no initial ("A. Smith").
+  bool starts_sentence(std::int64_t word) const {
+    const char32_t behind = word + 1 < count_ && gap(word + 1) == Gap::kNone ? first(word + 1) : U' ';
+    if (is_one_of(word, kStarters)) return !(is_single(word) && behind == '.');
+    return behind == ':' && length(word) > 3 && has(word, kUpper);
+  }
+
+  // The last letters of an abbreviation with stops in it.
+  bool follows_stop(std::int64_t last) const {
+    return last >= begin_ + 2 && !is_digit(first(last)) && length(last) <= 2 && gap(last) == Gap::kNone &&
+           first(last - 1) == '.' && is_single(last - 1) && gap(last - 1) == Gap::kNone &&
+           length(last - 2) <= 2;
+  }
+
+  // e.g. and i.e. never end a sentence; U.S. seldom does, i.p. and b.i.d. often do.
+  bool after_dotted(std::int64_t last, Next kind, bool starter) const {
+    if (is_one_of(last, kNeverLast)) return false;
+    return has(last, kUpper) ? starter : kind == Next::kUpper;
+  }
+
+  // "5 g. Mice": letters that abbreviate other things are units behind a number.
+  bool is_unit(std::int64_t last) const {
+    return last > begin_ && length(last) <= 2 && is_digit(first(last - 1)) && gap(last) == Gap::kSpace;
+  }
 
   // A capital before the stop: an initial ("J. Smith"), a genus ("E. coli") or the end ("vitamin A. The").
   bool after_initial(std::int64_t last, std::int64_t word, Next kind, bool starter) const {
     if (kind == Next::kLower || kind == Next::kMixed) return false;
     if (starter) return true;
-    if (kind != Next::kUpper) return last > begin_;
+    if (last == begin_) return false;
+    if (gap(last) == Gap::kNone && first(last - 1) == '-') return true;  // "HLA-F. Alternatively"
+    if (kind != Next::kUpper) return true;
     if (is_single(word)) return false;  // more initials
     // A name behind an initial follows a name, another initial, or nothing.
-    return last > begin_ && is_word(last - 1) && is_long_word(last - 1) && !has(last - 1, kUpper);
+    return is_long_word(last - 1) && !has(last - 1, kUpper);
+  }
+
+  // "P < 0. 05": a slip of the writer, no sentence.
+  bool is_split_decimal(std::int64_t last, std::int64_t word) const {
+    if (last <= begin_ || !is_digit(first(last)) || !is_digit(first(word))) return false;
+    const char32_t c = first(last - 1);
+    return is_single(last - 1) && (c == '<' || c == '>' || c == '=');
+  }
+
+  // "c-myc", "beta-Glucuronidase": names that keep their small letter at the start of a sentence.
+  bool is_prefix(std::int64_t word) const {
+    return length(word) <= 6 && word + 2 < count_ && gap(word + 1) == Gap::kNone && first(word + 1) == '-' &&
+           gap(word + 2) == Gap::kNone && is_word(word + 2);
   }
 
   // "1. Introduction" at the start of a sentence.
@@ -226,7 +283,7 @@ class Splitter {
   std::int64_t count_;
   const std::uint8_t* classes_;
   std::int64_t begin_ = 0;
-  std::int64_t depth_ = 0, opened_ = 0;
+  std::int64_t depth_ = 0;
 };
 
 }  // namespace
