@@ -93,8 +93,8 @@ def test_brat_lines(tmp_path: Path, line: str, message: str) -> None:
 SAMPLES = {
     "pubtator": "1|t|Aβ 🔬 TP53\n1|a|b c\n1\t5\t9\tTP53\tGene\t7157\n1\tCID\tD1\tD2\n\n".encode(),
     "bioc-xml": b"<collection><source>s</source><document><id>1</id><passage><offset>0</offset>"
-    b"<text>TP53</text><annotation id='1'><infon key='type'>G</infon><location offset='0' length='4'/><text>TP53</text>"
-    b"</annotation></passage></document></collection>",
+    b"<text>TP53</text><annotation id='1'><infon key='type'>G</infon><location offset='0' length='4'/>"
+    b"<text>TP53</text></annotation></passage></document></collection>",
     "bioc-json": json.dumps(
         {
             "source": "s",
@@ -122,8 +122,8 @@ SAMPLES = {
         }
     ).encode(),
     "pubmed-xml": b"<PubmedArticleSet><PubmedArticle><MedlineCitation><PMID>1</PMID><Article>"
-    b"<ArticleTitle>a<i>b</i></ArticleTitle><Abstract><AbstractText Label='X'>c</AbstractText></Abstract></Article>"
-    b"</MedlineCitation></PubmedArticle></PubmedArticleSet>",
+    b"<ArticleTitle>a<i>b</i></ArticleTitle><Abstract><AbstractText Label='X'>c</AbstractText></Abstract>"
+    b"</Article></MedlineCitation></PubmedArticle></PubmedArticleSet>",
 }
 
 

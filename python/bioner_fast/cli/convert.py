@@ -1,0 +1,185 @@
+"""``bioner-fast convert``: between tag schemes of column files, and between document formats."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+
+import typer
+
+if TYPE_CHECKING:
+    from bioner_fast.data.corpus import Corpus
+    from bioner_fast.formats.base import Problem
+
+_STANDARD = "-"
+SCHEMES = ("iob1", "iob2", "iob", "iobes")
+_FORMAT_HELP = (
+    "A tag scheme (iob1, iob2, iob, iobes) or a document format (text, lines, jsonl, conll, pubtator, "
+    "bioc-xml, bioc-json, brat; pubmed-xml to read); guessed from the name when omitted."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command ``convert``."""
+
+    @app.command()
+    def convert(
+        source: Annotated[str, typer.Argument(metavar="IN", help="File or folder; - is standard input.")],
+        target: Annotated[str, typer.Argument(metavar="OUT", help="File or folder; - is standard output.")],
+        from_name: Annotated[str | None, typer.Option("--from", metavar="F", help=_FORMAT_HELP)] = None,
+        to_name: Annotated[str | None, typer.Option("--to", metavar="F", help="As --from.")] = None,
+        report: Annotated[
+            Path | None,
+            typer.Option(
+                help="Write what could not go over as it stands here, as JSON lines, not to stderr."
+            ),
+        ] = None,
+        skip_bad: Annotated[
+            bool, typer.Option("--skip-bad", help="Leave out bad documents instead of stopping at the first.")
+        ] = False,
+        force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
+        as_json: Annotated[
+            bool, typer.Option("--json", help="Print what was done as one JSON object.")
+        ] = False,
+    ) -> None:
+        """Convert a column file to another tag scheme, or documents to another format.
+
+        Annotations that the new format cannot hold as they stand are reported, one line each. A document
+        format goes to a tag scheme by way of the tokenizer, for training.
+
+        Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
+        """
+        from bioner_fast.errors import UsageError
+
+        if as_json and target == _STANDARD:
+            raise UsageError("--json prints on standard output, where the result goes; name an output file")
+        from_name, to_name = _names(source, target, from_name, to_name)
+        if from_name in SCHEMES and to_name in SCHEMES:
+            result = _between_schemes(source, target, from_name, to_name, force)
+        else:
+            result = _between_formats(source, target, from_name, to_name, report, skip_bad, force)
+        if as_json:
+            from bioner_fast.cli.output import print_json
+
+            print_json(result)
+
+
+def _names(source: str, target: str, from_name: str | None, to_name: str | None) -> tuple[str, str]:
+    """Source and target format, guessed where not given; ``conll`` beside a scheme is that scheme's file."""
+    from bioner_fast.errors import BionerError, UsageError
+    from bioner_fast.formats.registry import FORMAT_NAMES, guess_format
+
+    if source != _STANDARD and not Path(source).exists():
+        raise BionerError(f"{source}: no such file or folder")
+    known = (*SCHEMES, *FORMAT_NAMES)
+    for option, name in (("--from", from_name), ("--to", to_name)):
+        if name is not None and name not in known:
+            raise UsageError(f"{option} {name!r} is not known; choose one of {', '.join(known)}")
+    if from_name is None:
+        if source == _STANDARD:
+            raise UsageError("say with --from what comes on standard input")
+        from_name = guess_format(source)
+    if to_name is None:
+        if target == _STANDARD:
+            raise UsageError("say with --to what to write to standard output")
+        to_name = guess_format(target)
+    if from_name == "conll" and to_name in SCHEMES:
+        from_name = "iob"
+    elif from_name in SCHEMES and to_name == "conll":
+        to_name = "iob2"
+    if from_name == to_name == "conll":
+        raise UsageError("say with --to which tag scheme to convert to: iob1, iob2 or iobes")
+    return from_name, to_name
+
+
+def _between_schemes(
+    source: str, target: str, from_name: str, to_name: str, force: bool
+) -> dict[str, object]:
+    from bioner_fast.data.corpus import Corpus
+
+    if source == _STANDARD:
+        import tempfile
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "stdin")
+            path.write_bytes(sys.stdin.buffer.read())
+            corpus = Corpus.read(path)
+    else:
+        corpus = Corpus.read(source)
+    corpus = _to_scheme(corpus, source, from_name, to_name)
+    _write_corpus(corpus, target, force)
+    return {"tokens": corpus.n_tokens, "sentences": corpus.n_sentences, "documents": corpus.n_documents}
+
+
+def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Corpus:
+    from bioner_fast.data.schemes import Scheme, convert, detect_scheme
+    from bioner_fast.errors import FormatError
+
+    found = detect_scheme(corpus.tag_names, corpus)
+    if found is None:
+        raise FormatError(source, "the tags of the last column are not of a IOB scheme; nothing to convert")
+    if from_name not in ("iob", found.name.lower()) and {from_name, found.name.lower()} & {"iobes"}:
+        raise FormatError(source, f"the tags are {found.name}, not {from_name.upper()}; mend --from")
+    return convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()])
+
+
+def _write_corpus(corpus: Corpus, target: str, force: bool) -> None:
+    from bioner_fast.errors import BionerError
+
+    if target == _STANDARD:
+        sys.stdout.buffer.write(corpus.to_bytes())
+        sys.stdout.buffer.flush()
+        return
+    if Path(target).exists() and not force:
+        raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
+    corpus.write(target)
+
+
+def _between_formats(
+    source: str,
+    target: str,
+    from_name: str,
+    to_name: str,
+    report: Path | None,
+    skip_bad: bool,
+    force: bool,
+) -> dict[str, object]:
+    import tempfile
+
+    from bioner_fast.formats.convert import convert_documents
+    from bioner_fast.log import logger
+
+    def warn(problem: Problem) -> None:
+        logger.warning("%s", problem)
+
+    add_tokens = None
+    scheme = to_name if to_name in SCHEMES else None
+    if scheme is not None or to_name == "conll":
+        from bioner_fast.features.layers import add_tokens
+    read_as = "conll" if from_name in SCHEMES else from_name
+    given = cast(BinaryIO, sys.stdin.buffer) if source == _STANDARD else source
+    with tempfile.TemporaryDirectory() as folder:
+        sink: str | Path | BinaryIO = target
+        if scheme is not None:
+            sink = Path(folder, "tokens.tsv")
+        elif target == _STANDARD:
+            sink = cast(BinaryIO, sys.stdout.buffer)
+        done = convert_documents(
+            given,
+            sink,
+            read_as,
+            "conll" if scheme is not None else to_name,
+            add_tokens=add_tokens,
+            force=force,
+            skip_bad=skip_bad,
+            on_problem=None if report is not None else warn,
+            report_file=report,
+        )
+        if scheme is not None:
+            from bioner_fast.data.corpus import Corpus
+
+            corpus = Corpus.read(Path(folder, "tokens.tsv"))
+            _write_corpus(_to_scheme(corpus, source, "iob2", scheme), target, force)
+    logger.info("%s", done.summary())
+    return done.to_json()
