@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bioner_fast.data.corpus import Corpus
+    from bioner_fast.data.document import Document
     from bioner_fast.formats.base import Problem
 
 _STANDARD = "-"
@@ -153,10 +156,12 @@ def _between_formats(
     def warn(problem: Problem) -> None:
         logger.warning("%s", problem)
 
-    add_tokens = None
+    tokens: Callable[[Document], Document] | None = None
     scheme = to_name if to_name in SCHEMES else None
     if scheme is not None or to_name == "conll":
         from bioner_fast.features.layers import add_tokens
+
+        tokens = add_tokens
     read_as = "conll" if from_name in SCHEMES else from_name
     given = cast(BinaryIO, sys.stdin.buffer) if source == _STANDARD else source
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +175,7 @@ def _between_formats(
             sink,
             read_as,
             "conll" if scheme is not None else to_name,
-            add_tokens=add_tokens,
+            add_tokens=tokens,
             force=force,
             skip_bad=skip_bad,
             on_problem=None if report is not None else warn,
