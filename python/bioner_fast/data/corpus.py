@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,27 +18,30 @@ from bioner_fast.files import atomic_write
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
+# Tags of every token: indices of any integer type, [N], and the names they stand for.
+Labels = tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
     """Tokens and tags of a corpus, immutable.
 
-    Attributes:
-        tokens: ``[N]`` strings.
-        tag_ids: int32 ``[N]``, indices into ``tag_names``.
-        tag_names: the different tags, by first appearance; ``("O",)`` for a corpus without tags.
-        sentence_offsets: int64 ``[S + 1]``, token indices. No sentence of a file is empty.
-        document_offsets: int64 ``[D + 1]``, sentence indices.
-        document_ids: ``[D]`` ids, ``""`` where the file gives none.
-        path: the file it came from, None for one made in memory.
+        Attributes:
+            tokens: ``[N]`` strings.
+            tag_ids: int32 ``[N]``, indices into ``tag_names``.
+            tag_names: the different tags, by first appearance; ``("O",)`` for a corpus without tags.
+            sentence_offsets: int64 ``[S + 1]``, token indices. No sentence of a file is empty.
+            document_offsets: int64 ``[D + 1]``, sentence indices.
+            document_ids: ``[D]`` ids, ``""`` where the file gives none.
+            path: the file it came from, None for one made in memory.
 
-    Example:
-        >>> from pathlib import Path
-        >>> _ = Path("/tmp/two.tsv").write_text("p53\\tB-Gene\\nbinds\\tO\\n\\nIt\\tO\\n")
-        >>> corpus = Corpus.read("/tmp/two.tsv")
-        >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
-        (3, [0, 2, 3], ('B-Gene', 'O'))
+        Example:
+            >>> from pathlib import Path
+    from typing import Any
+            >>> _ = Path("/tmp/two.tsv").write_text("p53\\tB-Gene\\nbinds\\tO\\n\\nIt\\tO\\n")
+            >>> corpus = Corpus.read("/tmp/two.tsv")
+            >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
+            (3, [0, 2, 3], ('B-Gene', 'O'))
     """
 
     tokens: StringColumn
@@ -63,7 +67,7 @@ class Corpus:
     def read(
         cls, path: str | os.PathLike[str], *, token_column: int = 0, tag_column: int | None = -1
     ) -> Corpus:
-        """Read a column file: one token a line, fields separated by tabs or spaces, blank lines between sentences.
+        """Read a column file: a token a line, fields split by tabs or spaces, blank lines between sentences.
 
         A line that starts with ``-DOCSTART-`` begins a document; what follows on that line is its id (fillers
         such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped.
@@ -119,7 +123,7 @@ class Corpus:
         names = self.tag_names
         return [names[i] for i in self.tag_ids.tolist()]
 
-    def with_tags(self, tag_ids: npt.NDArray[np.integer], tag_names: tuple[str, ...]) -> Corpus:
+    def with_tags(self, tag_ids: npt.NDArray[np.integer[Any]], tag_names: tuple[str, ...]) -> Corpus:
         """The same tokens and boundaries under other tags (``tag_ids`` ``[N]``, any integer type)."""
         return Corpus(
             self.tokens,
@@ -150,13 +154,11 @@ class Corpus:
             self.path,
         )
 
-    def write(
-        self, path: str | os.PathLike[str], predicted: tuple[npt.NDArray[np.integer], tuple[str, ...]] | None = None
-    ) -> None:
+    def write(self, path: str | os.PathLike[str], predicted: Labels | None = None) -> None:
         """Write ``token TAB tag`` lines, or ``token TAB gold TAB predicted`` with ``predicted`` (ids, names).
 
-        Documents are written as ``-DOCSTART-`` lines unless there is but one, without an id. The file appears whole
-        or not at all.
+        Documents are written as ``-DOCSTART-`` lines unless there is but one, without an id. The file appears
+        whole or not at all.
 
         Raises:
             FormatError: a token is empty or holds white space, so that it could not be read back.
@@ -167,7 +169,7 @@ class Corpus:
 
     def to_bytes(
         self,
-        predicted: tuple[npt.NDArray[np.integer], tuple[str, ...]] | None = None,
+        predicted: Labels | None = None,
         *,
         documents: bool = True,
         path: str = "corpus",
@@ -178,7 +180,7 @@ class Corpus:
             labels.append((np.ascontiguousarray(predicted[0], dtype=np.int32), list(predicted[1])))
         if self.document_ids in ((), ("",)):
             documents = False
-        return _text.write_conll(
+        data: bytes = _text.write_conll(
             self.tokens.buffer,
             np.ascontiguousarray(self.tokens.offsets),
             labels,
@@ -187,9 +189,10 @@ class Corpus:
             list(self.document_ids) if documents else [],
             path,
         )
+        return data
 
     def digest(self) -> str:
-        """SHA-256 of the normal form: ``token TAB tag`` lines, a blank line between sentences, no documents."""
+        """SHA-256 of the normal form: ``token TAB tag`` lines, blank lines between sentences, no more."""
         return hashlib.sha256(self.to_bytes(documents=False)).hexdigest()
 
     def __repr__(self) -> str:
@@ -235,7 +238,8 @@ def _read(
         tag_ids, tag_names = labels[0]
     else:
         tag_ids, tag_names = np.zeros(offsets.size - 1, dtype=np.int32), ()
-    corpus = Corpus(StringColumn(text, offsets), tag_ids, tag_names or ("O",), sentences, documents, ids, name)
+    tokens = StringColumn(text, offsets)
+    corpus = Corpus(tokens, tag_ids, tag_names or ("O",), sentences, documents, ids, name)
     return corpus, labels
 
 

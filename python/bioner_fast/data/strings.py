@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import overload
 
@@ -12,8 +13,8 @@ import numpy.typing as npt
 class StringColumn:
     """Immutable UTF-8 strings, one after another in a buffer.
 
-    String ``i`` is ``buffer[offsets[i]:offsets[i + 1]]``. A slice shares the buffer, so its ``offsets`` need not
-    start at 0; :meth:`packed` gives a column of its own.
+    String ``i`` is ``buffer[offsets[i]:offsets[i + 1]]``. A slice shares the buffer, so its ``offsets``
+    need not start at 0; :meth:`packed` gives a column of its own.
 
     Args:
         buffer: uint8 ``[bytes]``, contiguous.
@@ -40,7 +41,9 @@ class StringColumn:
         if offsets.dtype != np.int64:
             raise TypeError(f"offsets: expected int64, got {offsets.dtype}")
         if buffer.ndim != 1 or offsets.ndim != 1:
-            raise ValueError(f"expected one-dimensional arrays, got {buffer.ndim} and {offsets.ndim} dimensions")
+            raise ValueError(
+                f"expected 1-dimensional arrays, got {buffer.ndim} and {offsets.ndim} dimensions"
+            )
         if offsets.size == 0 or offsets[0] < 0 or offsets[-1] > buffer.size:
             raise ValueError(f"offsets: expected at least one, within 0 to {buffer.size}")
         self.buffer = buffer
@@ -104,8 +107,8 @@ class StringColumn:
         bounds = (self.offsets - base).tolist()
         if text.isascii():
             ascii_text = text.decode("ascii")
-            return [ascii_text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
-        return [text[a:b].decode("utf-8") for a, b in zip(bounds, bounds[1:], strict=False)]
+            return [ascii_text[a:b] for a, b in itertools.pairwise(bounds)]
+        return [text[a:b].decode("utf-8") for a, b in itertools.pairwise(bounds)]
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Bytes of each string, int64 ``[N]``."""

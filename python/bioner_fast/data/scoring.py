@@ -1,0 +1,212 @@
+"""Scoring predicted tags against gold ones: by chunk, lenient (conlleval) or strict, and by token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bioner_fast import _text
+from bioner_fast.data.corpus import Corpus, Labels
+from bioner_fast.data.schemes import Scheme, detect_scheme, is_tag_scheme, split_tag
+from bioner_fast.errors import UsageError
+
+RULES = ("conlleval", "strict", "token")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """True positives, false positives and false negatives, and what follows from them (percentages).
+
+    Example:
+        >>> Counts(tp=3, fp=1, fn=3).f1
+        60.0
+    """
+
+    tp: int
+    fp: int
+    fn: int
+
+    @property
+    def precision(self) -> float:
+        return _percent(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        return _percent(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        return _percent(2 * self.tp, 2 * self.tp + self.fp + self.fn)
+
+    def to_json(self) -> dict[str, float | int]:
+        return {
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+            "tp": self.tp,
+            "fp": self.fp,
+            "fn": self.fn,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The outcome of :func:`score`.
+
+    Attributes:
+        scheme: the rule: ``conlleval``, ``strict`` or ``token``.
+        overall: counts over all types.
+        types: counts per entity type (per tag for part-of-speech tags), by name.
+        n_tokens: tokens scored.
+        n_correct: tokens whose predicted tag is the gold one.
+    """
+
+    scheme: str
+    overall: Counts
+    types: Mapping[str, Counts]
+    n_tokens: int
+    n_correct: int
+
+    @property
+    def accuracy(self) -> float:
+        """Percentage of tokens whose tag is right."""
+        return _percent(self.n_correct, self.n_tokens)
+
+    @property
+    def precision(self) -> float:
+        return self.overall.precision
+
+    @property
+    def recall(self) -> float:
+        return self.overall.recall
+
+    @property
+    def f1(self) -> float:
+        return self.overall.f1
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that ``evaluate --json`` prints."""
+        return {
+            "scheme": self.scheme,
+            "accuracy": self.accuracy,
+            "overall": self.overall.to_json(),
+            "types": {name: counts.to_json() for name, counts in self.types.items()},
+        }
+
+    def rows(self) -> list[list[str]]:
+        """The table for people: name, precision, recall, F1, gold, predicted, correct."""
+        names = [*self.types.items(), ("overall", self.overall)]
+        return [
+            [
+                name,
+                *(f"{value:.2f}" for value in (counts.precision, counts.recall, counts.f1)),
+                *(f"{value:,}" for value in (counts.tp + counts.fn, counts.tp + counts.fp, counts.tp)),
+            ]
+            for name, counts in names
+        ]
+
+
+TABLE_COLUMNS = ("type", "precision", "recall", "F1", "gold", "predicted", "correct")
+
+
+def score(
+    gold: Corpus | Labels,
+    predicted_ids: npt.NDArray[np.integer[Any]],
+    predicted_names: tuple[str, ...],
+    sentence_offsets: npt.NDArray[np.int64] | None = None,
+    scheme: str = "conlleval",
+) -> Score:
+    """Score predicted tags.
+
+    Args:
+        gold: a corpus, or (ids ``[N]``, names).
+        predicted_ids: ``[N]`` integers, indices into ``predicted_names``.
+        predicted_names: tags; they may be other ones than the gold names.
+        sentence_offsets: int64 ``[S + 1]``; by default the corpus's.
+        scheme: ``conlleval``: chunks by the lenient rules, any sequence has chunks. ``strict``: only chunks
+        that
+            are well-formed in the scheme of the gold tags. ``token``: tokens by type, whatever the prefix;
+            for part-of-speech tags by tag, and overall over all tokens.
+
+    Raises:
+        UsageError: no such rule.
+        ValueError: the lengths differ, or an id is out of range.
+
+    Example:
+        >>> gold = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")]])
+        >>> score(gold, np.array([0, 0]), ("B-Gene",)).to_json()["overall"]["precision"]
+        50.0
+    """
+    if scheme not in RULES:
+        raise UsageError(f"unknown scoring scheme {scheme!r}: expected {', '.join(RULES)}")
+    if isinstance(gold, Corpus):
+        gold_ids, gold_names = gold.tag_ids, gold.tag_names
+        offsets = gold.sentence_offsets if sentence_offsets is None else sentence_offsets
+    else:
+        gold_ids, gold_names = np.asarray(gold[0], dtype=np.int32), gold[1]
+        if sentence_offsets is None:
+            raise TypeError("sentence_offsets: needed unless gold is a corpus")
+        offsets = sentence_offsets
+    if len(predicted_ids) != len(gold_ids):
+        raise ValueError(
+            f"predicted_ids: expected {len(gold_ids)}, one per gold tag, got {len(predicted_ids)}"
+        )
+    names = tuple(dict.fromkeys((*gold_names, *predicted_names)))
+    chunk_tags = is_tag_scheme(names)
+    types = tuple(dict.fromkeys(kind for kind in map(_conlleval_type, names) if kind))
+    rows = types if chunk_tags else names
+    index = {name: i for i, name in enumerate(names)}
+
+    def side(ids: npt.NDArray[np.integer[Any]], tags: tuple[str, ...]) -> tuple[npt.NDArray[Any], ...]:
+        prefix, kind = _conlleval_table(tags, types)
+        name = np.array([index[tag] for tag in tags], dtype=np.int32)
+        key = kind if chunk_tags else name
+        return np.ascontiguousarray(ids, dtype=np.int32), prefix, kind, name, key
+
+    counts, n_correct = _text.score_tags(
+        side(gold_ids, gold_names),
+        side(predicted_ids, predicted_names),
+        np.ascontiguousarray(offsets),
+        len(types),
+        scheme,
+        _scheme_of(gold, gold_names, names).code,
+        len(rows),
+    )
+    # Row n_types is the empty type, which no chunk tag here has; what conlleval finds there is no entity.
+    per_type = {
+        name: Counts(*counts[i].tolist()) for i, name in enumerate(rows if scheme == "token" else types)
+    }
+    overall = Counts(*(int(total) for total in counts[: len(per_type)].sum(axis=0)))
+    return Score(scheme, overall, dict(sorted(per_type.items())), len(gold_ids), n_correct)
+
+
+def _scheme_of(gold: Corpus | Labels, gold_names: tuple[str, ...], names: tuple[str, ...]) -> Scheme:
+    corpus = gold if isinstance(gold, Corpus) else None
+    if any(split_tag(name)[0] in ("E", "S") for name in names):
+        return Scheme.IOBES
+    return detect_scheme(gold_names, corpus) or Scheme.IOB2
+
+
+def _conlleval_type(tag: str) -> str:
+    """All after the first hyphen, whatever stands before it."""
+    return tag.partition("-")[2]
+
+
+def _conlleval_table(
+    tags: tuple[str, ...], types: tuple[str, ...]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int32]]:
+    index = {kind: i for i, kind in enumerate(types)}
+    prefixes = []
+    for tag in tags:
+        head = tag.partition("-")[0]
+        prefixes.append("OBIES".index(head) if head in ("O", "B", "I", "E", "S") else 5)
+    kinds = [index.get(_conlleval_type(tag), -1) for tag in tags]
+    return np.array(prefixes, dtype=np.uint8), np.array(kinds, dtype=np.int32)
+
+
+def _percent(part: int, whole: int) -> float:
+    return 100.0 * part / whole if whole else 0.0
