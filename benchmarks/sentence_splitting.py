@@ -2,14 +2,15 @@
 
 Two kinds of text are used:
 
-- raw: abstracts from the PubTator files, whose sentences the NCBI-disease and BC5CDR corpora have split. Titles and
-  abstracts are split apart from each other, as a pipeline would.
-- joined: other corpora, whose raw text is not at hand; tokens are put together again by rule (no space before a full stop,
-  none within ``0.05``, ...), a whole split being one text.
+- raw: abstracts from the PubTator files, whose sentences the NCBI-disease and BC5CDR corpora have split.
+  Titles and abstracts are split apart from each other, as a pipeline would.
+- joined: other corpora, whose raw text is not at hand; tokens are put together again by rule (no space
+  before a full stop, none within ``0.05``, ...), a whole split being one text.
 
-A boundary is a position between two characters that are not white space; the ends of a text do not count. The corpora were
-split by programs too (GENIA by people), so 100 is not reachable. In joined text, a sentence without a stop at its end (a heading, whose line end is lost)
-is followed by a boundary that counts neither way.
+A boundary is a position between two characters that are not white space; the ends of a text do not count.
+The corpora were split by programs too (GENIA by people), so 100 is not reachable. In joined text, a
+sentence without a stop at its end (a heading, whose line end is lost) is followed by a boundary that counts
+neither way.
 
     python benchmarks/sentence_splitting.py ../shared
 """
@@ -17,6 +18,7 @@ is followed by a boundary that counts neither way.
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +28,10 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.features.tokenize import segment
 
 RAW = {
-    "NCBI-disease, raw": ("NCBIdisease_TrainDev.PubTator", ["NCBI-disease-IOB/train.tsv", "NCBI-disease-IOB/devel.tsv"]),
+    "NCBI-disease, raw": (
+        "NCBIdisease_TrainDev.PubTator",
+        ["NCBI-disease-IOB/train.tsv", "NCBI-disease-IOB/devel.tsv"],
+    ),
     "BC5CDR test, raw": ("BC5CDR_Test.PubTator", ["BC5CDR-IOB/test.tsv"]),
 }
 JOINED = {
@@ -55,7 +60,7 @@ def sentences_of(path: Path) -> Iterator[list[str]]:
     """Sentences of a corpus as lists of tokens."""
     corpus = Corpus.read(path)
     tokens, offsets = corpus.tokens.tolist(), corpus.sentence_offsets.tolist()
-    for begin, end in zip(offsets, offsets[1:], strict=False):
+    for begin, end in itertools.pairwise(offsets):
         yield tokens[begin:end]
 
 
@@ -87,7 +92,7 @@ def raw_cases(pubtator: Path, corpora: list[Path]) -> list[Case]:
 
 
 def follow(passage: str, sentences: list[str], i: int) -> tuple[Case, int] | None:
-    """The passage as a case if the sentences from ``i`` on spell it, and the number of the sentence behind it."""
+    """The passage as a case if the sentences from ``i`` on spell it, and the number of the next sentence."""
     rest, at, case = squeeze(passage), 0, Case(passage)
     while at < len(rest):
         if i >= len(sentences) or not rest.startswith(sentences[i], at):
@@ -112,7 +117,9 @@ def join(sentences: list[list[str]]) -> Case:
         for i, token in enumerate(tokens):
             before = tokens[i - 1] if i else ""
             number = before in {".", ","} and i > 1 and tokens[i - 2][-1:].isdigit() and token[:1].isdigit()
-            letters = before == "." and i > 1 and len(tokens[i - 2]) == 1 and len(token) == 1 and token.islower()
+            letters = (
+                before == "." and i > 1 and len(tokens[i - 2]) == 1 and len(token) == 1 and token.islower()
+            )
             if i and not (
                 number
                 or letters
@@ -224,9 +231,13 @@ def show_errors(case: Case, predicted: set[int], limit: int) -> None:
 
 def main() -> None:
     """Measure everything and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("shared", type=Path, help="folder with corpora/ and formats/pubtator/")
-    parser.add_argument("--peers", default="punkt,pysbd,syntok", help="comma-separated; pySBD is slow on long texts")
+    parser.add_argument(
+        "--peers", default="punkt,pysbd,syntok", help="comma-separated; pySBD is slow on long texts"
+    )
     parser.add_argument("--errors", type=int, default=0, help="print so many differences of ours per corpus")
     arguments = parser.parse_args()
     sets: dict[str, list[Case]] = {}
@@ -243,7 +254,8 @@ def main() -> None:
     for name, cases in sets.items():
         texts = [case.text for case in cases]
         megabytes = sum(len(text.encode()) for text in texts) / 1e6
-        print(f"{name}: {len(cases)} texts, {sum(len(case.ends) for case in cases)} inner boundaries, {megabytes:.2f} MB")
+        boundaries = sum(len(case.ends) for case in cases)
+        print(f"{name}: {len(cases)} texts, {boundaries} inner boundaries, {megabytes:.2f} MB")
         for splitter, run in splitters.items():
             if splitter == "pySBD" and max(map(len, texts)) > 50_000:
                 print(f"{'':<32} {splitter:<16} not run: its time grows with the square of a text's length")

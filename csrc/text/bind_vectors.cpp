@@ -71,6 +71,29 @@ py::tuple read_rows(const py::buffer& data, const std::string& path, bool binary
   return py::make_tuple(counts.zero, counts.not_finite);
 }
 
+py::bytes format_rows(const py::object& text, const py::object& offsets, const py::object& rows, bool binary,
+                      const std::string& end, int threads) {
+  const auto text_array = vector_of<std::uint8_t>(text, "text");
+  const auto offset_array = vector_of<std::int64_t>(offsets, "offsets");
+  check_offsets(offset_array, text_array.size(), "offsets", /*slice=*/true);
+  if (!py::isinstance<py::array_t<float, py::array::c_style>>(rows)) {
+    throw py::type_error("rows: expected a contiguous array of float32");
+  }
+  const auto values = py::reinterpret_borrow<py::array_t<float>>(rows);
+  const std::int64_t n = offset_array.size() - 1;
+  if (values.ndim() != 2 || values.shape(0) != n)
+    throw py::value_error("rows: expected " + std::to_string(n) + " rows");
+  const PackedStrings words{reinterpret_cast<const char*>(text_array.data()), offset_array.data(), n};
+  const float* const data = values.data();
+  const std::int64_t dim = values.shape(1);
+  std::string out;
+  {
+    const py::gil_scoped_release release;
+    out = format_vectors(words, data, dim, binary, end, threads);
+  }
+  return py::bytes(out);
+}
+
 }  // namespace
 
 void register_vectors(py::module_& m) {
@@ -82,6 +105,8 @@ void register_vectors(py::module_& m) {
   m.def("read_vector_rows", &read_rows, py::arg("data"), py::arg("path"), py::arg("binary"),
         py::arg("value_offsets"), py::arg("out"), py::arg("threads"),
         "Fills out float32 [n, dim]; (zero rows, rows that are not finite).");
+  m.def("format_vectors", &format_rows, py::arg("text"), py::arg("offsets"), py::arg("rows"),
+        py::arg("binary"), py::arg("end"), py::arg("threads"), "The entries of a word-vector file as bytes.");
 }
 
 }  // namespace bioner

@@ -1,10 +1,14 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <limits>
 #include <string>
+#include <vector>
 
+#include "runtime/thread_pool.h"
 #include "text/vectors.h"
 
 namespace bioner {
@@ -91,6 +95,51 @@ const char* parse_number(const char* p, const char* end, float& value) {
   number = exponent < 0 ? number / kPowers[-exponent] : number * kPowers[exponent];
   value = narrow(negative ? -number : number);
   return q;
+}
+
+namespace {
+
+// Appends the shortest digits that read back as `value`.
+void append_number(float value, std::string& out) {
+  char digits[32];
+#if defined(__cpp_lib_to_chars)
+  const auto [end, error] = std::to_chars(digits, digits + sizeof(digits), value);
+  if (error == std::errc()) out.append(digits, end);
+#else
+  const int n = std::snprintf(digits, sizeof(digits), "%.9g", static_cast<double>(value));
+  for (int i = 0; i < n; ++i) out.push_back(digits[i] == ',' ? '.' : digits[i]);  // some locales have a comma
+#endif
+}
+
+}  // namespace
+
+std::string format_vectors(PackedStrings words, const float* rows, std::int64_t dim, bool binary,
+                           std::string_view end, int threads) {
+  constexpr std::int64_t kRows = 256;
+  const std::int64_t blocks = (words.size + kRows - 1) / kRows;
+  std::vector<std::string> parts(static_cast<std::size_t>(blocks));
+  parallel_for(blocks, 1, threads, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t b = first; b < last; ++b) {
+      std::string& out = parts[static_cast<std::size_t>(b)];
+      for (std::int64_t i = b * kRows; i < std::min(words.size, (b + 1) * kRows); ++i) {
+        out.append(words[i]);
+        if (binary) {
+          out.push_back(' ');
+          out.append(reinterpret_cast<const char*>(rows + i * dim),
+                     static_cast<std::size_t>(dim) * sizeof(float));
+        } else {
+          for (std::int64_t j = 0; j < dim; ++j) {
+            out.push_back(' ');
+            append_number(rows[i * dim + j], out);
+          }
+        }
+        out.append(end);
+      }
+    }
+  });
+  std::string all;
+  for (const std::string& part : parts) all += part;
+  return all;
 }
 
 }  // namespace bioner

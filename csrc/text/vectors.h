@@ -6,6 +6,8 @@
 #include <string_view>
 #include <vector>
 
+#include "text/packed_strings.h"
+
 namespace bioner {
 
 // One pass over a file: words (made well-formed UTF-8), and where their values begin.
@@ -40,6 +42,11 @@ RowCounts copy_rows_binary(std::string_view file, const std::int64_t* value_offs
 // The same for text; throws TextError with the line of what is no number.
 RowCounts parse_rows_text(std::string_view file, const std::int64_t* value_offsets, std::int64_t n,
                           std::int64_t dim, int threads, float* out);
+
+// The lines of words[i] with rows[i, dim], in the text formats (the shortest digits that read back as the
+// same float32) or, with `binary`, in word2vec's. `end` ends an entry.
+std::string format_vectors(PackedStrings words, const float* rows, std::int64_t dim, bool binary,
+                           std::string_view end, int threads);
 
 // Reads one number of [p, end): digits with '.', an exponent, nan, inf. Returns the position behind it, null
 // if there is none. The value is that of float(double), so the same as Python's float() put into a float32.

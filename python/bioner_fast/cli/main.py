@@ -43,9 +43,9 @@ def _root(
 
 def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
-    from bioner_fast.cli import convert, info
+    from bioner_fast.cli import convert, data, evaluate, info, vectors
 
-    for command in (convert, info):
+    for command in (convert, data, evaluate, info, vectors):
         command.register(app)
 
 

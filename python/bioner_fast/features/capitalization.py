@@ -15,9 +15,9 @@ CAPITALIZATION_CLASSES = ("PADDING", "allcaps", "initcap", "hascap", "nocaps")
 def capitalization(tokens: StringColumn, *, threads: int = 0) -> npt.NDArray[np.uint8]:
     """Class of every token.
 
-    1 ``allcaps``: some letters, all of them capitals (``TP53``); 2 ``initcap``: the first character is a capital
-    (``Xq26``); 3 ``hascap``: another one is (``mRNA``); 4 ``nocaps``. 0 is the class of positions outside a sentence.
-    What a capital is comes from the pinned Unicode version, not from the running Python.
+    1 ``allcaps``: some letters, all of them capitals (``TP53``); 2 ``initcap``: the first character is a
+    capital (``Xq26``); 3 ``hascap``: another one is (``mRNA``); 4 ``nocaps``. 0 is the class of positions
+    outside a sentence. What a capital is comes from the pinned Unicode version, not from the running Python.
 
     Args:
         tokens: [N].

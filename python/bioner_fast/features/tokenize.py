@@ -1,13 +1,14 @@
 """Text to tokens and sentences, natively, with exact offsets.
 
-A token is a run of letters and numbers, in which combining marks stay with their base, or one other character (with the
-marks that follow it); white space separates. That is the rule of the corpora, ``[^\\W_]+|.``, on one pinned version of
-Unicode (``UNICODE_VERSION``). Offsets are code points: ``text[start:end]`` is the token. Nothing is normalised or left
-out; a lone surrogate is a token whose stored text is U+FFFD.
+A token is a run of letters and numbers, in which combining marks stay with their base, or one other
+character (with the marks that follow it); white space separates. That is the rule of the corpora,
+``[^\\W_]+|.``, on one pinned version of Unicode (``UNICODE_VERSION``). Offsets are code points:
+``text[start:end]`` is the token. Nothing is normalised or left out; a lone surrogate is a token whose
+stored text is U+FFFD.
 
-Sentences end at stops (``.``, ``?``, ``!`` and their like) before white space, unless the words around say otherwise
-(``e.g.``, ``Fig. 2``, ``E. coli``, ``et al.``, initials, open brackets), and at blank lines. A single line end counts
-where lines are longer than text is wrapped.
+Sentences end at stops (``.``, ``?``, ``!`` and their like) before white space, unless the words around say
+otherwise (``e.g.``, ``Fig. 2``, ``E. coli``, ``et al.``, initials, open brackets), and at blank lines. A
+single line end counts where lines are longer than text is wrapped.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The memory-mapped form of a word-vector file: a folder that later loads open in milliseconds.
 
-The folder is ``NAME.bioner-cache`` beside the file or, where that place cannot be written, in the user's cache folder
-(``BIONER_CACHE`` names another one). It holds the words, their hash index and the matrix as plain arrays, and
-``meta.json``, which names the file's size and time of change: a file that changed is read again.
+The folder is ``NAME.bioner-cache`` beside the file or, where that place cannot be written, in the user's
+cache folder (``BIONER_CACHE`` names another one). It holds the words, their hash index and the matrix as
+plain arrays, and ``meta.json``, which names the file's size and time of change: a file that changed is read
+again.
 """
 
 from __future__ import annotations
@@ -89,7 +90,12 @@ def cache_places(path: str, cache_dir: str | os.PathLike[str] | None) -> list[Pa
     named = f"{source.name}-{digest}{_SUFFIX}"
     if cache_dir is not None:
         return [Path(cache_dir) / named]
-    return [source.resolve().parent / f"{source.name}{_SUFFIX}", user_cache_folder() / named]
+    places = [user_cache_folder() / named]
+    folder = source.resolve().parent
+    # A folder marked read-only is left alone, even by a user whom the mark would not stop.
+    if folder.stat().st_mode & 0o222:
+        places.insert(0, folder / f"{source.name}{_SUFFIX}")
+    return places
 
 
 def open_cache(folder: Path, path: str, format: str | None) -> Arrays | None:

@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -108,7 +107,9 @@ def read_header(path: str | os.PathLike[str], head: bytes, size: int, format: st
         raise FormatError(path, f"expected 'COUNT DIMENSION' on the first line of {format}", 1)
     count, dim = int(fields[0]), int(fields[1])
     if not 1 <= dim <= _MAX_DIM or count < 1:
-        raise FormatError(path, f"expected at least one word and 1 to {_MAX_DIM} dimensions, got {count} and {dim}", 1)
+        raise FormatError(
+            path, f"expected at least one word and 1 to {_MAX_DIM} dimensions, got {count} and {dim}", 1
+        )
     if format is None:
         second = rest.partition(b"\n")[0]
         if not _is_entry(second, dim):
@@ -118,13 +119,14 @@ def read_header(path: str | os.PathLike[str], head: bytes, size: int, format: st
         else:
             format = "word2vec-text"
     begin = len(line) + 1
-    # The smallest entry is a letter, a space and the values: a wrong count is found before memory is asked for.
+    # The smallest entry is a letter, a space and the values: a wrong count is found before memory is
+    # asked for.
     smallest = 2 + 4 * dim if format == "word2vec-binary" else 1 + 2 * dim
     if count * smallest > size - begin + 1:
         raise FormatError(
             path,
-            f"the file is cut off, or its first line is wrong: {count} words of {dim} dimensions do not fit into "
-            f"{size - begin} bytes",
+            f"the file is cut off, or its first line is wrong: {count} words of {dim} dimensions "
+            f"do not fit into {size - begin} bytes",
         )
     return Header(format, count, dim, begin)
 
@@ -157,7 +159,7 @@ class VectorFile:
             if Path(self.path).is_dir():
                 raise BionerError(f"{self.path} is a folder; a word-vector file was expected")
             try:
-                stream = self._stack.enter_context(open(self.path, "rb"))
+                stream = self._stack.enter_context(open(self.path, "rb"))  # noqa: SIM115 (closed by the stack)
             except FileNotFoundError:
                 raise BionerError(f"there is no word-vector file {self.path}") from None
             status = os.fstat(stream.fileno())
@@ -183,8 +185,8 @@ class VectorFile:
         """Read the words, in the order of the file.
 
         Returns:
-            ``words`` [n], ``value_offsets`` int64 [n] (where the values of each begin), and how many words were not
-            UTF-8 (their wrong bytes are U+FFFD).
+            ``words`` [n], ``value_offsets`` int64 [n] (where the values of each begin), and how many words
+            were not UTF-8 (their wrong bytes are U+FFFD).
 
         Raises:
             FormatError: an entry is cut off or malformed, or the number of entries is not the promised one.
@@ -205,7 +207,8 @@ class VectorFile:
     def rows(
         self, value_offsets: npt.NDArray[np.int64], threads: int = 0
     ) -> Iterator[tuple[npt.NDArray[np.float32], int, int]]:
-        """Yield the vectors in blocks: float32 [m, dim] (reused by the next block), zero rows, rows not finite.
+        """Yield the vectors in blocks: float32 [m, dim] (reused by the next block), zero rows, rows not
+        finite.
 
         Raises:
             FormatError: a value is not a number.
@@ -231,7 +234,11 @@ class VectorFile:
 
 
 def write_vectors(
-    path: str | os.PathLike[str], words: StringColumn, matrix: npt.NDArray[np.float32], format: str
+    path: str | os.PathLike[str],
+    words: StringColumn,
+    matrix: npt.NDArray[np.float32],
+    format: str,
+    threads: int = 0,
 ) -> None:
     """Write word vectors in one of ``FORMATS``, atomically.
 
@@ -246,25 +253,35 @@ def write_vectors(
         BionerError: a word cannot be written in this format.
 
     Example:
-        >>> write_vectors("small.vec", vectors.words[:1000], vectors.matrix[:1000], "fasttext")  # doctest: +SKIP
+        >>> write_vectors("small.vec", vectors.words[:1000], vectors.matrix[:1000], "fasttext")  # doctest:
+        +SKIP
     """
     if format not in FORMATS:
         raise UsageError(f"format: expected one of {', '.join(FORMATS)}, got {format!r}")
+    binary = format == "word2vec-binary"
+    _check_words(words, format, b"\n \0" if binary else b"\n")
     count, dim = matrix.shape
+    step = max(1, _BLOCK_BYTES // (4 * dim))
+    end = " \n" if format == "fasttext" else "\n"
     with atomic_write(path, "wb") as out:
         if format != "glove":
             out.write(f"{count} {dim}\n".encode())
-        for i in range(count):
-            word = words[i]
-            if not word or "\n" in word or (format == "word2vec-binary" and (" " in word or "\0" in word)):
-                raise BionerError(f"word {i + 1}, {word!r}, cannot be written as {format}")
-            _write_entry(out, word.encode(), matrix[i], format)
+        for start in range(0, count, step):
+            part = words[start : start + step]
+            block = np.ascontiguousarray(matrix[start : start + step], "<f4" if binary else np.float32)
+            if binary and sys.byteorder == "big":
+                block = block.view(np.float32)
+            out.write(_text.format_vectors(part.buffer, part.offsets, block, binary, end, threads))
 
 
-def _write_entry(out: IO[bytes], word: bytes, row: npt.NDArray[np.float32], format: str) -> None:
-    if format == "word2vec-binary":
-        out.write(word + b" " + row.astype("<f4", copy=False).tobytes() + b"\n")
+def _check_words(words: StringColumn, format: str, forbidden: bytes) -> None:
+    """Raise BionerError if a word is empty or has a byte in it that would end it."""
+    text = words.buffer[int(words.offsets[0]) : int(words.offsets[-1])]
+    bad = np.flatnonzero(np.isin(text, np.frombuffer(forbidden, np.uint8)))
+    if len(bad):
+        number = int(np.searchsorted(words.offsets - words.offsets[0], bad[0], side="right")) - 1
+    elif len(empty := np.flatnonzero(np.diff(words.offsets) == 0)):
+        number = int(empty[0])
+    else:
         return
-    values = " ".join(map(str, row))
-    end = b" \n" if format == "fasttext" else b"\n"
-    out.write(word + b" " + values.encode() + end)
+    raise BionerError(f"word {number + 1}, {words[number]!r}, cannot be written as {format}")

@@ -50,14 +50,18 @@ class WordVectors:
         statistics: VectorStatistics | None = None,
         slots: npt.NDArray[np.uint64] | None = None,
     ) -> None:
-        """Put words [V] and a float32 matrix [V, D] together; ``slots`` is an index of these words or a longer list."""
+        """Put words [V] and a float32 matrix [V, D] together; ``slots`` is an index of these words."""
         if matrix.ndim != 2 or len(matrix) != len(words):
-            raise ValueError(f"matrix: expected {len(words)} rows of two dimensions, got shape {matrix.shape}")
+            raise ValueError(
+                f"matrix: expected {len(words)} rows of two dimensions, got shape {matrix.shape}"
+            )
         self.words = words
         self.matrix = matrix
         self.path = path
         self.statistics = statistics
-        self._index: tuple[StringColumn, npt.NDArray[np.uint64]] | None = None if slots is None else (words, slots)
+        self._index: tuple[StringColumn, npt.NDArray[np.uint64]] | None = (
+            None if slots is None else (words, slots)
+        )
 
     @classmethod
     def load(
@@ -76,8 +80,9 @@ class WordVectors:
             path: word2vec binary or text, GloVe, or fastText ``.vec``.
             max_rank: only the first so many entries of the file; None takes all.
             format: one of ``FORMATS``; None finds it out.
-            cache: keep a memory-mapped copy beside the file (in the user's cache folder or ``BIONER_CACHE`` where
-                that cannot be written), which the next load opens in milliseconds. False reads into memory.
+            cache: keep a memory-mapped copy beside the file (in the user's cache folder or ``BIONER_CACHE``
+                where that cannot be written), which the next load opens in milliseconds. False reads into
+                memory.
             cache_dir: a folder for the copy.
             threads: 0 takes every core.
 
@@ -99,7 +104,9 @@ class WordVectors:
     def _prefix(cls, arrays: Arrays, path: str, max_rank: int | None) -> WordVectors:
         """The first ``max_rank`` entries of a file, less the duplicates among them."""
         if bad := arrays.statistics.not_finite_rows:
-            logger.warning("%s: %d vectors have an infinity or NaN in them; see 'bioner-fast vectors check'", path, bad)
+            logger.warning(
+                "%s: %d vectors have an infinity or NaN in them; see 'bioner-fast vectors check'", path, bad
+            )
         n = len(arrays.words)
         if max_rank is not None:
             n = min(n, max_rank - int(np.searchsorted(arrays.repeated, max_rank)))

@@ -60,7 +60,9 @@ class OovStatistics:
 
     def __str__(self) -> str:
         words = " ".join(f"{word} ({count})" for word, count in self.most_frequent[:5])
-        return f"OOV {self.rate:.2%} ({self.missing}/{self.total})" + (f" (top OOV: {words})" if words else "")
+        return f"OOV {self.rate:.2%} ({self.missing}/{self.total})" + (
+            f" (top OOV: {words})" if words else ""
+        )
 
 
 class Vocabulary:
@@ -105,14 +107,14 @@ class Vocabulary:
     ) -> npt.NDArray[np.int32]:
         """Row of every token, -1 where no form of it is known.
 
-        The forms, in this order: the token; lower-cased; with every ``[+-]?(?:[.,]?[0-9])+`` replaced by ``0``.
-        ``folding`` then tries the same forms of the folded token (see ``features.folding``), for text that writes
-        ``α`` where the vectors have ``alpha``. The GIL is released.
+        The forms, in this order: the token; lower-cased; with every ``[+-]?(?:[.,]?[0-9])+`` replaced by
+        ``0``. ``folding`` then tries the same forms of the folded token (see ``features.folding``), for
+        text that writes ``α`` where the vectors have ``alpha``. The GIL is released.
 
         Args:
             tokens: [N].
-            normalization: ``default``; ``published`` leaves the digits out, as the published code does; ``none``
-                looks up the exact form only.
+            normalization: ``default``; ``published`` leaves the digits out, as the published code does;
+                ``none`` looks up the exact form only.
             folding: whether to fold what was not found.
             threads: 0 takes every core.
 
@@ -135,7 +137,7 @@ class Vocabulary:
     def embedding_rows(
         self, tokens: StringColumn, *, normalization: str = "default", folding: bool = False, threads: int = 0
     ) -> npt.NDArray[np.int32]:
-        """Like ``lookup``, but rows of an ``embedding_matrix``: ``WORD_ROW`` + i, ``UNKNOWN_ROW`` where unknown."""
+        """Like ``lookup``, but rows of an ``embedding_matrix``: ``WORD_ROW`` + i, or ``UNKNOWN_ROW``."""
         rows = self.lookup(tokens, normalization=normalization, folding=folding, threads=threads)
         np.add(rows, WORD_ROW, out=rows)
         rows[rows < WORD_ROW] = UNKNOWN_ROW
@@ -191,7 +193,8 @@ def embedding_matrix(
     """The table that a network starts from.
 
     Rows ``PADDING_ROW`` and ``UNKNOWN_ROW`` come first; they are taken from the file's words ``PADDING`` and
-    ``UNKNOWN`` if it has them (which are then no words of the vocabulary), else drawn from uniform(-0.05, 0.05).
+    ``UNKNOWN`` if it has them (which are then no words of the vocabulary), else drawn from uniform(-0.05,
+    0.05).
 
     Args:
         max_vocab: keep the first so many words; None keeps all.
@@ -211,7 +214,9 @@ def embedding_matrix(
     n = len(vectors) - len(found)
     if max_vocab is not None:
         n = min(n, max_vocab)
-    keep = np.delete(np.arange(min(n + len(found), len(vectors))), [row for row in found if row < n + len(found)])[:n]
+    keep = np.delete(
+        np.arange(min(n + len(found), len(vectors))), [row for row in found if row < n + len(found)]
+    )[:n]
     table = np.empty((WORD_ROW + n, vectors.dim), np.float32)
     for name, row in ((UNKNOWN_WORD, UNKNOWN_ROW), (PADDING_WORD, PADDING_ROW)):
         at = special[name]
