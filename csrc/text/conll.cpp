@@ -130,7 +130,7 @@ class Reader {
       if (count == 0) {
         end_sentence();
       } else if (is_document_marker(fields_[0])) {
-        begin_document(line, at, count);
+        begin_document(count);
       } else {
         add_token(line, count);
       }
@@ -173,7 +173,7 @@ class Reader {
     document_open_ = false;
   }
 
-  void begin_document(std::size_t, std::size_t, std::int64_t count) {
+  void begin_document(std::int64_t count) {
     end_document();
     document_open_ = true;
     // The rest of the line is the id, save the fillers that keep columns aligned ("-DOCSTART- -X- O O").
@@ -198,8 +198,10 @@ class Reader {
 
   void set_columns(std::size_t line, std::int64_t count) {
     if (count < options_.min_columns) {
-      fail(line, "expected at least " + columns_text(options_.min_columns) +
-                     " (token and tag, separated by a tab or spaces), found " + std::to_string(count) + ": " +
+      const char* kinds[] = {"token", "token and tag", "token, gold tag and predicted tag"};
+      const auto wanted = std::clamp<std::int64_t>(options_.min_columns, 1, 3);
+      fail(line, "expected at least " + columns_text(options_.min_columns) + " (" + kinds[wanted - 1] +
+                     ", separated by a tab or spaces), found " + std::to_string(count) + ": " +
                      excerpt(whole_line(line)));
     }
     columns_ = count;

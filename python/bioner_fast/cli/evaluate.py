@@ -1,0 +1,107 @@
+"""``bioner-fast evaluate``: score a file of predictions, or run a model on a corpus and score it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from bioner_fast.data.scoring import Score
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command ``evaluate``."""
+
+    @app.command()
+    def evaluate(
+        file: Annotated[
+            str | None, typer.Argument(metavar="[FILE]", help="Lines of token, gold tag and predicted tag.")
+        ] = None,
+        scheme: Annotated[
+            str,
+            typer.Option(
+                metavar="RULE",
+                help="conlleval (lenient chunks), strict (well-formed chunks only) or token.",
+            ),
+        ] = "conlleval",
+        model: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="Run this bundle instead of reading predictions.")
+        ] = None,
+        task: Annotated[
+            str | None, typer.Option(metavar="NAME_OR_PATH", help="With --model: the corpus to run it on.")
+        ] = None,
+        split: Annotated[str, typer.Option(help="With --model: train, devel or test.")] = "test",
+        data: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="With --model: holds one folder per task.")
+        ] = None,
+        head: Annotated[
+            str | None, typer.Option(metavar="NAME", help="With --model: the task of the bundle to score.")
+        ] = None,
+        output: Annotated[
+            Path | None,
+            typer.Option(
+                "-o", "--output", metavar="FILE", help="With --model: also write the predictions here."
+            ),
+        ] = None,
+        device: Annotated[str, typer.Option(help="With --model: auto, cpu or cuda.")] = "auto",
+        threads: Annotated[int | None, typer.Option(help="With --model: CPU threads.", min=1)] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Score predictions: precision, recall and F1 per entity type, with counts, and accuracy.
+
+        Part-of-speech predictions are scored with --scheme token.
+
+        Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
+        """
+        from bioner_fast.cli.output import print_json
+        from bioner_fast.errors import UsageError
+
+        if (file is None) == (model is None):
+            raise UsageError("evaluate needs either a FILE of predictions or --model DIR")
+        if model is None:
+            if task is not None or output is not None or head is not None:
+                raise UsageError("--task, --head and --output go with --model")
+            assert file is not None
+            result = _score_file(file, scheme)
+        else:
+            if task is None:
+                raise UsageError("--model needs --task: the corpus to run it on")
+            from bioner_fast.tagging.evaluate import score_bundle
+
+            outcome = score_bundle(
+                model, task, split, data_dir=data, head=head, scheme=scheme, device=device, threads=threads
+            )
+            if output is not None:
+                outcome.write(output)
+            result = outcome.score
+        if as_json:
+            print_json(result.to_json())
+        else:
+            _print_score(result)
+
+
+def _score_file(path: str, scheme: str) -> Score:
+    from bioner_fast.data.corpus import read_predictions
+    from bioner_fast.data.schemes import is_tag_scheme
+    from bioner_fast.data.scoring import RULES, score
+    from bioner_fast.errors import BionerError, UsageError
+
+    if scheme not in RULES:
+        raise UsageError(f"--scheme {scheme}: expected {', '.join(RULES)}")
+    gold, predicted, names = read_predictions(path)
+    if gold.n_tokens == 0:
+        raise BionerError(f"{path}: there is nothing to score: the file holds no tokens")
+    if scheme != "token" and not is_tag_scheme((*gold.tag_names, *names)):
+        shown = ", ".join(gold.tag_names[:4])
+        raise UsageError(f"{path}: its tags ({shown}, ...) are not of the form B-type; use --scheme token")
+    return score(gold, predicted, names, scheme=scheme)
+
+
+def _print_score(result: Score) -> None:
+    from bioner_fast.cli.output import print_table
+    from bioner_fast.data.scoring import TABLE_COLUMNS
+
+    print_table(TABLE_COLUMNS, result.rows())
+    typer.echo(f"{result.scheme}: {result.n_tokens:,} tokens, accuracy {result.accuracy:.2f} %")
