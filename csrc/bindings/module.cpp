@@ -4,6 +4,7 @@
 namespace bioner::bindings {
 void register_runtime(pybind11::module_& module);
 void register_window(pybind11::module_& module);
+void register_crf(pybind11::module_& module);
 void register_viterbi(pybind11::module_& module);
 }  // namespace bioner::bindings
 
@@ -11,5 +12,6 @@ PYBIND11_MODULE(_ops, module) {
   module.doc() = "Native kernels of bioner_fast; use bioner_fast.ops";
   bioner::bindings::register_runtime(module);
   bioner::bindings::register_window(module);
+  bioner::bindings::register_crf(module);
   bioner::bindings::register_viterbi(module);
 }

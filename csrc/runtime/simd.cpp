@@ -17,13 +17,13 @@ bool can_run(Level level) {
 #if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__)) && \
     !defined(_MSC_VER)
     case Level::kAvx2:
-      return __builtin_cpu_supports("avx2") != 0;
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Level::kAvx512:
       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
              __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
 #if defined(BIONER_TEST_LEVELS)
     case Level::kWide:
-      return __builtin_cpu_supports("avx2") != 0;
+      return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
 #endif
 #if defined(__aarch64__) && !defined(_MSC_VER)

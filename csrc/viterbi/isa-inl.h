@@ -18,7 +18,7 @@ using bioner::viterbi::Group;
 using bioner::viterbi::kSideBySide;
 using bioner::viterbi::Tables;
 
-constexpr double kNone = -__builtin_huge_val();
+constexpr double kNone = -HUGE_VAL;
 constexpr int kBackBits = 4;
 
 // Argmax over the tags of each lane; lowest tag first.

@@ -1,5 +1,6 @@
 #include <arm_neon.h>
 
+#include <cmath>
 #include <cstdint>
 
 #define BIONER_ISA neon

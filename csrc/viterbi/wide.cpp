@@ -1,5 +1,6 @@
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstdint>
 
 #define BIONER_ISA wide

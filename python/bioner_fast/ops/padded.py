@@ -1,0 +1,165 @@
+"""Padded batches, ``[B, T, K]`` and a mask: an adaptor, and a ``CRF`` module with the interface of pytorch-crf.
+
+Switching from pytorch-crf is one line: ``from bioner_fast.ops import CRF``.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from bioner_fast.ops import _native
+from bioner_fast.ops.crf import crf_log_likelihood, crf_marginals
+from bioner_fast.ops.viterbi import viterbi_decode
+
+
+def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Pack a padded batch.
+
+    Args:
+        values: ``[B, T, ...]``.
+        mask: bool (or integer) ``[B, T]``, true for tokens.
+
+    Returns:
+        ``values[N, ...]``, the tokens in order, and offsets, int64 ``[B + 1]``.
+
+    Raises:
+        TypeError, ValueError: `mask` is no bool or integer tensor, or not of shape ``[B, T]``.
+
+    Example:
+        >>> pack(torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]]))
+        (tensor([1, 2, 3]), tensor([0, 2, 3]))
+    """
+    mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+    if values.shape[:2] != mask.shape:
+        raise ValueError(f"`mask` must have shape [B, T] = {list(values.shape[:2])}, got {list(mask.shape)}")
+    offsets = nn.functional.pad(mask.sum(1).cumsum(0), (1, 0))
+    return values[mask], offsets
+
+
+def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
+    """The inverse of :func:`pack`: ``[B, T, ...]`` with `fill` at padding.
+
+    Example:
+        >>> unpack(torch.tensor([1, 2, 3]), torch.tensor([[True, True], [True, False]]))
+        tensor([[1, 2],
+                [3, 0]])
+    """
+    padded = values.new_full((*mask.shape, *values.shape[1:]), fill)
+    padded[mask.bool()] = values
+    return padded
+
+
+class CRF(nn.Module):
+    """A conditional random field with the parameters and methods of ``torchcrf.CRF``.
+
+    Differences: K is at most 256, dtypes are float32 and float64, ``decode`` takes neither ``nbest`` nor ``pad_tag``, and
+    a mask may have holes (its true positions are the sentence).
+
+    Args:
+        num_tags: K.
+        batch_first: whether tensors are ``[B, T, ...]``; otherwise ``[T, B, ...]``, the default of pytorch-crf.
+
+    Attributes:
+        start_transitions, end_transitions: ``[K]``.
+        transitions: ``[K, K]``, row = from, column = to.
+
+    Raises:
+        ValueError: `num_tags` is not in 1 .. 256; or, from any method, a shape, a mask or a tag is wrong.
+
+    Example:
+        >>> crf = CRF(5, batch_first=True)
+        >>> emissions = torch.randn(2, 3, 5, requires_grad=True)
+        >>> tags = torch.tensor([[0, 1, 2], [3, 4, 0]])
+        >>> loss = -crf(emissions, tags, reduction="mean")
+        >>> loss.backward()
+        >>> [len(path) for path in crf.decode(emissions)]
+        [3, 3]
+    """
+
+    def __init__(self, num_tags: int, batch_first: bool = False) -> None:
+        if not 1 <= num_tags <= 256:
+            raise ValueError(f"`num_tags` must be between 1 and 256, got {num_tags}")
+        super().__init__()
+        self.num_tags = num_tags
+        self.batch_first = batch_first
+        self.start_transitions = nn.Parameter(torch.empty(num_tags))
+        self.end_transitions = nn.Parameter(torch.empty(num_tags))
+        self.transitions = nn.Parameter(torch.empty(num_tags, num_tags))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Uniform in [-0.1, 0.1]."""
+        for parameter in (self.start_transitions, self.end_transitions, self.transitions):
+            nn.init.uniform_(parameter, -0.1, 0.1)
+
+    def extra_repr(self) -> str:
+        return f"num_tags={self.num_tags}"
+
+    def forward(
+        self, emissions: Tensor, tags: Tensor, mask: Tensor | None = None, reduction: str = "sum"
+    ) -> Tensor:
+        """Log-likelihood of `tags`.
+
+        Args:
+            emissions: ``[T, B, K]`` (``[B, T, K]`` with ``batch_first``).
+            tags: int64 ``[T, B]``.
+            mask: bool ``[T, B]``; none is all true.
+            reduction: ``"none"`` gives ``[B]``; ``"sum"``, ``"mean"`` (over sentences) and ``"token_mean"`` a scalar.
+        """
+        if reduction not in ("none", "sum", "mean", "token_mean"):
+            raise ValueError(f'`reduction` must be "none", "sum", "mean" or "token_mean", got {reduction!r}')
+        emissions, mask = self._arrange(emissions, mask)
+        _native.check_tensor("tags", tags, (torch.int64,), 2)
+        tags = tags if self.batch_first else tags.transpose(0, 1)
+        if tags.shape != mask.shape:
+            raise ValueError(f"`tags` must have the leading shape of `emissions`, got {list(tags.shape)}")
+        packed, offsets = pack(emissions, mask)
+        likelihood = crf_log_likelihood(
+            packed, tags[mask], self.transitions, offsets, self.start_transitions, self.end_transitions
+        )
+        if reduction == "none":
+            return likelihood
+        if reduction == "sum":
+            return likelihood.sum()
+        return likelihood.mean() if reduction == "mean" else likelihood.sum() / mask.sum()
+
+    def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
+        """The best tags of every sentence, without padding."""
+        emissions, mask = self._arrange(emissions, mask)
+        packed, offsets = pack(emissions, mask)
+        tags, _ = viterbi_decode(
+            packed, self.transitions, offsets, self.start_transitions, self.end_transitions
+        )
+        flat = tags.tolist()
+        bounds = offsets.tolist()
+        return [flat[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+
+    def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
+        """p(tag of a token | emissions), shaped like `emissions`; zeros at padding."""
+        arranged, mask = self._arrange(emissions, mask)
+        packed, offsets = pack(arranged, mask)
+        out = crf_marginals(packed, self.transitions, offsets, self.start_transitions, self.end_transitions)
+        padded = unpack(out, mask)
+        return padded if self.batch_first else padded.transpose(0, 1)
+
+    def _arrange(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Batch-first emissions and a bool mask."""
+        _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 3)
+        if emissions.shape[2] != self.num_tags:
+            raise ValueError(
+                f"`emissions` must have {self.num_tags} tags in the last dimension, got shape {list(emissions.shape)}"
+            )
+        if mask is not None:
+            mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+            if mask.shape != emissions.shape[:2]:
+                raise ValueError(
+                    f"`mask` must have the leading shape of `emissions`, {list(emissions.shape[:2])}, "
+                    f"got {list(mask.shape)}"
+                )
+        if not self.batch_first:
+            emissions = emissions.transpose(0, 1)
+            mask = None if mask is None else mask.transpose(0, 1)
+        if mask is None:
+            mask = torch.ones(emissions.shape[:2], dtype=torch.bool, device=emissions.device)
+        return emissions, mask
