@@ -43,9 +43,9 @@ def _root(
 
 def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
-    from bioner_fast.cli import convert, data, evaluate, info, vectors
+    from bioner_fast.cli import benchmark, convert, data, evaluate, info, tag, train, vectors
 
-    for command in (convert, data, evaluate, info, vectors):
+    for command in (train, evaluate, tag, convert, data, vectors, benchmark, info):
         command.register(app)
 
 
