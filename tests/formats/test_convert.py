@@ -188,3 +188,30 @@ def test_streams(tmp_path: Path) -> None:
     (document,) = json.loads(done.stdout)["documents"]
     assert document["passages"][0]["text"] == "TP53 βeta 🔬"
     assert done.stderr == b"1 documents with 0 annotations converted\n"
+
+
+def test_documents_to_a_tag_scheme_and_back(tmp_path: Path) -> None:
+    source, tokens = tmp_path / "in.pubtator", tmp_path / "tokens.tsv"
+    source.write_text("1|t|TP53 and breast cancer\n1\t0\t4\tTP53\tGene\n1\t9\t22\tbreast cancer\tDisease\n")
+    assert run(["convert", str(source), str(tokens), "--to", "iobes"]) == 0
+    lines = ["-DOCSTART-\t1", "", "TP53\tS-Gene", "and\tO", "breast\tB-Disease", "cancer\tE-Disease", ""]
+    assert tokens.read_text().split("\n") == lines
+    assert run(["convert", str(tokens), str(tmp_path / "out.pubtator"), "--from", "iobes"]) == 0
+    (document,) = read_documents(tmp_path / "out.pubtator")
+    assert [(e.start, e.end, e.type) for e in document.entities] == [(0, 4, "Gene"), (9, 22, "Disease")]
+
+
+def test_the_example_of_the_help_works(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["convert", "--help"]) == 0
+    text = " ".join(capfd.readouterr().out.split())
+    example = text.split("Example: ")[1].split(" Arguments:")[0]
+    _, command = example.split(" | ")
+    words = command.split()
+    assert words[0] == "bioner-fast"
+    done = subprocess.run(
+        [sys.executable, "-m", "bioner_fast", *words[1:]],
+        input=b"TP53 in cancer\n",
+        capture_output=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["documents"][0]["passages"][0]["text"] == "TP53 in cancer"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.formats.base import Problem
-from bioner_fast.formats.registry import FORMATS, guess_format, open_writer, read_documents
+from bioner_fast.formats.registry import FORMATS, guess_format, open_writer, read_documents, xml_root
 
 BIOC = (
     '<?xml version="1.0"?>\n<collection><document><id>7</id>\n<passage>{}</passage></document></collection>'
@@ -252,3 +255,52 @@ def test_lone_surrogates_are_written_as_replacement_characters(format: str) -> N
         writer.write(document)
     (back,) = read_documents(io.BytesIO(out.getvalue()), format)
     assert back.text == "a\ufffd b"
+
+
+FULL_DISK = """
+import resource, signal, sys
+from bioner_fast.cli.main import run
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+sys.dont_write_bytecode = True
+sys.exit(run(["convert", sys.argv[1], sys.argv[2], "--to", sys.argv[3]]))
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="file size limits are a POSIX matter")
+@pytest.mark.parametrize(
+    ("name", "format"), [("o.xml", "bioc-xml"), ("o.json.gz", "bioc-json"), ("o", "brat"), ("o.tgz", "brat")]
+)
+def test_a_disk_that_is_full(tmp_path: Path, name: str, format: str) -> None:
+    source = tmp_path / "in.pubtator"
+    letters = random.Random(1)
+    with open(source, "w", encoding="utf-8") as out:
+        for index in range(30 if format != "brat" or name != "o" else 2):
+            text = "".join(letters.choices("abcdefghijklmnopqrstuvwxyzαβ", k=3000 if name != "o" else 30_000))
+            out.write(f"{index}|t|{text}\n{index}|a|\n\n")
+    done = subprocess.run(
+        [sys.executable, "-c", FULL_DISK, str(source), str(tmp_path / name), format],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"bioner-fast: {tmp_path / name} cannot be written: File too large")
+    assert done.stderr.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.pubtator"]
+
+
+@pytest.mark.parametrize(
+    ("head", "root"),
+    [
+        (b"\xef\xbb\xbf<?xml version='1.0'?>\n<!-- <no> --><a:b x='1'>", b"a:b"),
+        (b"<!DOCTYPE r PUBLIC '-//X' 'y.dtd'>\n<r>", b"r"),
+        (b"<!DOCTYPE r [<!ELEMENT r (#PCDATA)> ]>\n<r>", b"r"),
+        (b"<!-- <?a?> " * 9999, None),
+        (b"<?a?>" * 9999, None),
+        (b" " * 9999 + b"text", None),
+        (b"", None),
+    ],
+)
+def test_the_root_of_an_xml_file(head: bytes, root: bytes | None) -> None:
+    assert xml_root(head) == root

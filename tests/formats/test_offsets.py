@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bioner_fast.formats.offsets import Claim, settle
@@ -19,6 +19,7 @@ def utf8(text: str) -> int:
     return len(text.encode())
 
 
+@settings(deadline=None)
 @given(TEXT, TEXT, st.data(), st.sampled_from([len, utf16, utf8]), st.integers(0, 3))
 def test_any_unit_is_read(first: str, second: str, data: st.DataObject, count: object, gap: int) -> None:
     assert callable(count)

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 
 import pytest
 from format_strategies import texts
-from hypothesis import given
+from hypothesis import given, settings
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError
@@ -141,6 +141,7 @@ def test_an_empty_set_and_an_empty_article() -> None:
     assert one("").passages == []
 
 
+@settings(deadline=None)
 @given(texts("\u2028\x85"))
 def test_text_comes_back_but_for_the_layout_of_the_file(text: str) -> None:
     document = one(escape(text, {"\r": "&#13;"}))

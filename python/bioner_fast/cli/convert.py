@@ -121,10 +121,10 @@ def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Cor
 
     found = detect_scheme(corpus.tag_names, corpus)
     if found is None:
-        raise FormatError(source, "the tags of the last column are not of a IOB scheme; nothing to convert")
+        raise FormatError(source, "the tags of the last column are not of an IOB scheme; nothing to convert")
     if from_name not in ("iob", found.name.lower()) and {from_name, found.name.lower()} & {"iobes"}:
         raise FormatError(source, f"the tags are {found.name}, not {from_name.upper()}; mend --from")
-    return convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()])
+    return convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()], warn=True)
 
 
 def _write_corpus(corpus: Corpus, target: str, force: bool) -> None:

@@ -7,6 +7,8 @@ the infons ``score`` and ``task`` of our own output are read back as such.
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +18,9 @@ from bioner_fast.formats.base import Reporter, report_native
 from bioner_fast.formats.offsets import Claim, Placement, mention_text, settle
 
 Node = dict[str, Any]
+
+
+_INTEGER = re.compile("-?[0-9]{1,15}")
 
 
 class BiocError(ValueError):
@@ -80,7 +85,7 @@ def _children(node: Node, key: str) -> list[Node]:
 def _integer(node: Node, key: str, what: str) -> int:
     value = node.get(key)
     if isinstance(value, bool) or not isinstance(value, int):
-        if not isinstance(value, str) or not value.strip().lstrip("-").isdecimal() or len(value) > 18:
+        if not isinstance(value, str) or not _INTEGER.fullmatch(value.strip()):
             raise BiocError(f"{what} has {key} {value!r}; a whole number was expected")
         value = int(value)
     return value
@@ -242,7 +247,9 @@ def take_score(entity: Entity) -> None:
         value = float(score)
     except ValueError:
         return
-    if repr(value) == score:  # otherwise it is somebody else's and writing it back would change it
+    if (
+        math.isfinite(value) and repr(value) == score
+    ):  # otherwise it is somebody else's and writing it back would change it
         entity.score = value
         del entity.infons["score"]
         entity.task = entity.infons.pop("task", None)

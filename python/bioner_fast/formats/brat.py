@@ -15,7 +15,7 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, cast
+from typing import IO, BinaryIO, cast
 from urllib.parse import quote, unquote
 
 from bioner_fast.data.document import Document, Entity, Passage, Relation
@@ -344,12 +344,28 @@ class FolderWriter:
         """Nothing follows the last document."""
 
 
+class _Counted:
+    """A stream, perhaps a pipe, that knows its position, which is all that writing an archive asks of it."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._position = 0
+
+    def write(self, data: bytes) -> int:
+        self._stream.write(data)
+        self._position += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._position
+
+
 class Writer:
     """Writes pairs into a tar archive; the same documents give the same bytes."""
 
     def __init__(self, stream: BinaryIO, reporter: Reporter) -> None:
-        archive = tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT)  # noqa: SIM115
-        self._archive = archive  # closed by finish()
+        counted = cast("IO[bytes]", _Counted(stream))
+        self._archive = tarfile.TarFile(fileobj=counted, mode="w", format=tarfile.PAX_FORMAT)
         self._reporter = reporter
         self._names = _Names()
 

@@ -22,7 +22,7 @@ _ROOTS = frozenset(
 )
 # DeleteCitation, which lists withdrawn PMIDs, is not among them. Old files have bare MedlineCitations.
 _TAGS = ("PubmedArticle", "PubmedBookArticle", "MedlineCitation")
-_LAYOUT = re.compile(r"[ \t]*[\t\r\n][ \t\r\n]*")
+_SPACES = re.compile(r"[ \t\r\n]+")
 _MATH = "{http://www.w3.org/1998/Math/MathML}"
 
 
@@ -114,7 +114,10 @@ def _flat(source: Source, element: etree._Element) -> str:
             math.clear()
             math.text, math.tail = text, tail
     text = plain(source, element)
-    return _LAYOUT.sub(" ", text).strip() if "\n" in text or "\t" in text or "\r" in text else text.strip()
+    if "\n" in text or "\t" in text or "\r" in text:
+        # Spaces alone are the author's, a run with a line break or tab is the file's.
+        text = _SPACES.sub(lambda run: " " if run.group().strip(" ") else run.group(), text)
+    return text.strip()
 
 
 def _infons(citation: etree._Element, article: etree._Element, language: str) -> dict[str, str]:

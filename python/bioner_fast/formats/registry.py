@@ -80,11 +80,7 @@ def get_format(name: str) -> Format:
         raise UsageError(f"unknown document format {name!r}; known are {', '.join(FORMAT_NAMES)}") from None
 
 
-# The root element: after a byte-order mark, declarations, comments and a document type.
-_ROOT = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:(?:<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^\[>]*(?:\[.*?\]\s*)?>)\s*)*<([A-Za-z_][\w.:-]*)",
-    re.DOTALL,
-)
+_NAME = re.compile(rb"<([A-Za-z_][\w.:-]*)")
 _PUBMED_ROOTS = {
     b"PubmedArticleSet",
     b"PubmedArticle",
@@ -92,13 +88,33 @@ _PUBMED_ROOTS = {
     b"PubmedBookArticleSet",
     b"MedlineCitationSet",
 }
-_PUBTATOR = re.compile(rb"(?:\xef\xbb\xbf)?\s*[^|\t\r\n]+\|[A-Za-z]\|")
+_PUBTATOR = re.compile(rb"[^|\t\r\n]+\|[A-Za-z]\|")
+_MARK = b"\xef\xbb\xbf"  # byte-order mark
 
 
 def xml_root(head: bytes) -> bytes | None:
     """Name of the root element, from the first bytes of an XML file; None if it is not among them."""
-    match = _ROOT.match(head)
-    return match.group(1) if match else None
+    at = len(_MARK) if head.startswith(_MARK) else 0
+    while at >= 0:
+        at += len(head[at:]) - len(head[at:].lstrip())
+        if head.startswith(b"<?", at):
+            at = _after(head, b"?>", at)
+        elif head.startswith(b"<!--", at):
+            at = _after(head, b"-->", at)
+        elif head.startswith(b"<!DOCTYPE", at):
+            bracket, end = head.find(b"[", at), head.find(b">", at)
+            if 0 <= bracket < end:  # declarations inside the file
+                at = _after(head, b"]", bracket)
+            at = _after(head, b">", at) if at >= 0 else at
+        else:
+            match = _NAME.match(head, at)
+            return match.group(1) if match else None
+    return None
+
+
+def _after(head: bytes, mark: bytes, at: int) -> int:
+    found = head.find(mark, at)
+    return -1 if found < 0 else found + len(mark)
 
 
 def _head(path: Path) -> bytes:
@@ -130,7 +146,7 @@ def guess_format(path: str | os.PathLike[str]) -> str:
         name = name.removesuffix(".gz")
     head = _head(target) if target.is_file() and name.endswith((".txt", ".xml")) else b""
     if head:
-        if _PUBTATOR.match(head):
+        if _PUBTATOR.match(head.removeprefix(_MARK).lstrip()):
             return "pubtator"
         if name.endswith(".xml"):
             return "pubmed-xml" if xml_root(head) in _PUBMED_ROOTS else "bioc-xml"
@@ -205,28 +221,42 @@ class DocumentWriter:
     :meth:`abort`) leaves the path as it was. A stream is flushed, not closed.
     """
 
-    def __init__(self, writer: Writer, stack: contextlib.ExitStack) -> None:
+    def __init__(self, writer: Writer, stack: contextlib.ExitStack, path: Path | None = None) -> None:
         self._writer = writer
         self._stack = stack
+        self._path = path
         self._open = True
 
     def write(self, document: Document) -> None:
         """Write one document."""
-        self._writer.write(document)
+        try:
+            self._writer.write(document)
+        except OSError as error:
+            self._fail(error)
+            raise
 
     def close(self) -> None:
         """Finish the output; a path is renamed into place. Closing twice does nothing."""
         if self._open:
             self._open = False
-            with self._stack:
-                self._writer.finish()
+            try:
+                with self._stack:
+                    self._writer.finish()
+            except OSError as error:
+                self._fail(error)
+                raise
+
+    def _fail(self, error: OSError) -> None:
+        """Name the output that could not be written; the error of a stream (a closed pipe) stays as it is."""
+        if self._path is not None:
+            raise BionerError(f"{self._path} cannot be written: {error.strerror or error}") from error
 
     def abort(self) -> None:
         """Throw the output away; a path stays as it was."""
         if self._open:
             self._open = False
             error = _AbortedError()
-            with contextlib.suppress(_AbortedError):
+            with contextlib.suppress(_AbortedError, OSError):  # a full disk fails again when it is flushed
                 self._stack.__exit__(_AbortedError, error, None)
 
     def __enter__(self) -> DocumentWriter:
@@ -297,7 +327,7 @@ def open_writer(
             )
         make = entry.load("FolderWriter")
         folder = stack.enter_context(atomic_directory(path, force=force, manifest=False))
-        return DocumentWriter(make(folder, reporter), stack)
+        return DocumentWriter(make(folder, reporter), stack, path)
     make = entry.load(entry.writer)
     if path.exists() and not force:
         raise BionerError(f"{path} exists; choose another name or pass --force to replace it")
@@ -308,7 +338,7 @@ def open_writer(
         # No name and no time in the header: the same documents give the same bytes.
         packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=opened, mtime=0)
         opened = cast("IO[bytes]", stack.enter_context(packed))
-    return DocumentWriter(make(opened, reporter), stack)
+    return DocumentWriter(make(opened, reporter), stack, path)
 
 
 __all__ = [
