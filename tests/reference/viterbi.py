@@ -10,7 +10,7 @@ import numpy as np
 
 
 def decode(emissions, transitions, offsets, start=None, end=None, readout="path"):
-    """Tags ``[N]`` and scores ``[B]`` in float64; the rules of ``ops.viterbi_decode``, one operation at a time."""
+    """Tags ``[N]`` and scores ``[B]`` in float64; the rules of ``ops.viterbi_decode``."""
     emissions = np.asarray(emissions, np.float64)
     transitions = np.asarray(transitions, np.float64)
     tokens, k = emissions.shape

@@ -21,11 +21,12 @@ def crf_log_likelihood(
 ) -> Tensor:
     """log p(tags | emissions) of every sentence.
 
-    Differentiable in `emissions`, `transitions`, `start` and `end`. Everything is computed in float64 inside; results
-    do not depend on the number of threads.
+    Differentiable in `emissions`, `transitions`, `start` and `end`. Everything is computed in float64
+    inside; results do not depend on the number of threads.
 
     Args:
-        emissions: ``[N, K]`` float32 or float64, sentences concatenated; 1 <= K <= 256. ``-inf`` is allowed everywhere.
+        emissions: ``[N, K]`` float32 or float64, sentences concatenated; 1 <= K <= 256. ``-inf`` is allowed
+            everywhere.
         tags: int64 ``[N]`` in ``[0, K)``.
         transitions: ``[K, K]``, row = from, column = to.
         offsets: int64 ``[B + 1]``; empty sentences are legal.
@@ -33,16 +34,18 @@ def crf_log_likelihood(
         end: ``[K]``, added to the last.
 
     Returns:
-        ``[B]``. An impossible gold path gives ``-inf`` and contributes no gradient, never NaN. An empty sentence gives 0.
+        ``[B]``. An impossible gold path gives ``-inf`` and contributes no gradient, never NaN. An empty
+        sentence gives 0.
 
     Raises:
         TypeError: an argument is no tensor or has another dtype.
-        ValueError: a shape, a device or (on CPU, and on CUDA with ``BIONER_CHECK=1``) the contents of `offsets` or
-            `tags` are wrong.
+        ValueError: a shape, a device or (on CPU, and on CUDA with ``BIONER_CHECK=1``) the contents of
+            `offsets` or `tags` are wrong.
 
     Example:
         >>> emissions = torch.zeros(3, 2)
-        >>> crf_log_likelihood(emissions, torch.tensor([0, 1, 1]), torch.zeros(2, 2), torch.tensor([0, 2, 3])).exp()
+        >>> tags, offsets = torch.tensor([0, 1, 1]), torch.tensor([0, 2, 3])
+        >>> crf_log_likelihood(emissions, tags, torch.zeros(2, 2), offsets).exp()
         tensor([0.2500, 0.5000])
     """
     check_chain(emissions, transitions, offsets, start, end)
@@ -80,24 +83,25 @@ def span_marginals(
     start: Tensor | None = None,
     end: Tensor | None = None,
 ) -> Tensor:
-    """The probability that the tokens of a span carry exactly the given tags, whatever the rest of the sentence does.
+    """The probability that the tokens of a span carry exactly the given tags, whatever the others carry.
 
-    With transitions of 0 and ``-inf``, and log-probabilities as emissions, it is the probability under the model
-    restricted to legal sequences: the score of an entity.
+    With transitions of 0 and ``-inf``, and log-probabilities as emissions, it is the probability under the
+    model restricted to legal sequences: the score of an entity.
 
     Args:
-        spans: int64 ``[M, 3]``, rows (sentence, start, end): indices of tokens in the batch, end exclusive, inside that
-            sentence.
+        spans: int64 ``[M, 3]``, rows (sentence, start, end): indices of tokens in the batch, end exclusive,
+            inside that sentence.
         tags: int64 ``[N]``; only those inside spans matter, but all must lie in ``[0, K)``.
 
-    The other arguments, and the errors, are those of :func:`crf_log_likelihood`. CUDA tensors are brought to the CPU.
+    The other arguments, and the errors, are those of :func:`crf_log_likelihood`. CUDA tensors are brought to
+    the CPU.
 
     Returns:
         ``[M]``, in ``[0, 1]``. Carries no gradient.
 
     Example:
-        >>> span_marginals(torch.zeros(3, 2), torch.zeros(2, 2), torch.tensor([0, 3]), torch.tensor([[0, 1, 3]]),
-        ...                torch.tensor([0, 1, 1]))
+        >>> offsets, spans, tags = torch.tensor([0, 3]), torch.tensor([[0, 1, 3]]), torch.tensor([0, 1, 1])
+        >>> span_marginals(torch.zeros(3, 2), torch.zeros(2, 2), offsets, spans, tags)
         tensor([0.2500])
     """
     check_chain(emissions, transitions, offsets, start, end)

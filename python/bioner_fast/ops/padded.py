@@ -1,9 +1,11 @@
-"""Padded batches, ``[B, T, K]`` and a mask: an adaptor, and a ``CRF`` module with the interface of pytorch-crf.
+"""Padded batches, ``[B, T, K]`` and a mask, and a ``CRF`` module with the interface of pytorch-crf.
 
 Switching from pytorch-crf is one line: ``from bioner_fast.ops import CRF``.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import torch
 from torch import Tensor, nn
@@ -53,12 +55,13 @@ def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
 class CRF(nn.Module):
     """A conditional random field with the parameters and methods of ``torchcrf.CRF``.
 
-    Differences: K is at most 256, dtypes are float32 and float64, ``decode`` takes neither ``nbest`` nor ``pad_tag``, and
-    a mask may have holes (its true positions are the sentence).
+    Differences: K is at most 256, dtypes are float32 and float64, ``decode`` takes neither ``nbest`` nor
+    ``pad_tag``, and a mask may have holes (its true positions are the sentence).
 
     Args:
         num_tags: K.
-        batch_first: whether tensors are ``[B, T, ...]``; otherwise ``[T, B, ...]``, the default of pytorch-crf.
+        batch_first: whether tensors are ``[B, T, ...]``; otherwise ``[T, B, ...]``, the default of
+            pytorch-crf.
 
     Attributes:
         start_transitions, end_transitions: ``[K]``.
@@ -105,7 +108,8 @@ class CRF(nn.Module):
             emissions: ``[T, B, K]`` (``[B, T, K]`` with ``batch_first``).
             tags: int64 ``[T, B]``.
             mask: bool ``[T, B]``; none is all true.
-            reduction: ``"none"`` gives ``[B]``; ``"sum"``, ``"mean"`` (over sentences) and ``"token_mean"`` a scalar.
+            reduction: ``"none"`` gives ``[B]``; ``"sum"``, ``"mean"`` (over sentences) and ``"token_mean"``
+                a scalar.
         """
         if reduction not in ("none", "sum", "mean", "token_mean"):
             raise ValueError(f'`reduction` must be "none", "sum", "mean" or "token_mean", got {reduction!r}')
@@ -133,7 +137,7 @@ class CRF(nn.Module):
         )
         flat = tags.tolist()
         bounds = offsets.tolist()
-        return [flat[begin:end] for begin, end in zip(bounds, bounds[1:], strict=False)]
+        return [flat[begin:end] for begin, end in itertools.pairwise(bounds)]
 
     def marginals(self, emissions: Tensor, mask: Tensor | None = None) -> Tensor:
         """p(tag of a token | emissions), shaped like `emissions`; zeros at padding."""
@@ -148,7 +152,8 @@ class CRF(nn.Module):
         _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 3)
         if emissions.shape[2] != self.num_tags:
             raise ValueError(
-                f"`emissions` must have {self.num_tags} tags in the last dimension, got shape {list(emissions.shape)}"
+                f"`emissions` must have {self.num_tags} tags in the last dimension, "
+                f"got shape {list(emissions.shape)}"
             )
         if mask is not None:
             mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()

@@ -21,26 +21,30 @@ def viterbi_decode(
 ) -> tuple[Tensor, Tensor]:
     """The best tag sequence of every sentence.
 
-    All sums are float64, whatever the inputs are: a float32 sentence of any length gets the float64 path, and CPU
-    (any SIMD level, any number of threads) and CUDA agree bit for bit. A tie goes to the lowest tag, ``-inf`` is
-    allowed everywhere, and NaN never wins.
+    All sums are float64, whatever the inputs are: a float32 sentence of any length gets the float64 path,
+    and CPU (any SIMD level, any number of threads) and CUDA agree bit for bit. A tie goes to the lowest tag,
+    ``-inf`` is allowed everywhere, and NaN never wins.
 
     Args:
-        emissions: ``[N, K]`` float32 or float64: scores of the tags of all tokens, sentences concatenated; 1 <= K <= 256.
+        emissions: ``[N, K]`` float32 or float64: scores of the tags of all tokens, sentences concatenated;
+            1 <= K <= 256.
         transitions: ``[K, K]``, row = from, column = to.
-        offsets: int64 ``[B + 1]``; sentence ``b`` is rows ``offsets[b]`` to ``offsets[b + 1]``. Empty sentences are legal.
+        offsets: int64 ``[B + 1]``; sentence ``b`` is rows ``offsets[b]`` to ``offsets[b + 1]``. Empty
+            sentences are legal.
         start: ``[K]``, added to the first token of a sentence; none is zeros.
         end: ``[K]``, added to the last.
-        readout: ``"path"`` is the best sequence. ``"forward_argmax"`` is the rule of the published system: the tag of
-            each position maximises the forward score there, without back-pointers, so the sequence may be illegal.
+        readout: ``"path"`` is the best sequence. ``"forward_argmax"`` is the rule of the published system:
+            the tag of each position maximises the forward score there, without back-pointers, so the
+            sequence may be illegal.
 
     Returns:
-        ``tags`` int64 ``[N]`` and ``scores`` ``[B]``, the score of the best sequence: ``-inf`` where none is possible,
-        0 for an empty sentence. Neither carries a gradient.
+        ``tags`` int64 ``[N]`` and ``scores`` ``[B]``, the score of the best sequence: ``-inf`` where none is
+        possible, 0 for an empty sentence. Neither carries a gradient.
 
     Raises:
         TypeError: an argument is no tensor or has another dtype.
-        ValueError: a shape, a device, ``readout`` or (on CPU, and on CUDA with ``BIONER_CHECK=1``) the offsets are wrong.
+        ValueError: a shape, a device, ``readout`` or (on CPU, and on CUDA with ``BIONER_CHECK=1``) the
+            offsets are wrong.
 
     Example:
         >>> emissions = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 1.0]])
@@ -61,7 +65,9 @@ def check_chain(
     _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 2)
     k = emissions.shape[1]
     if k < 1 or k > MAX_TAGS:
-        raise ValueError(f"`emissions` must have between 1 and {MAX_TAGS} tags, got shape {list(emissions.shape)}")
+        raise ValueError(
+            f"`emissions` must have between 1 and {MAX_TAGS} tags, got shape {list(emissions.shape)}"
+        )
     _native.check_tensor("transitions", transitions, _native.FULL_FLOATS, 2)
     _native.check_like("transitions", transitions, "emissions", emissions)
     _native.check_shape("transitions", transitions, (k, k), "[K, K]")
