@@ -91,6 +91,8 @@ class Tower(nn.Module):
             return self._top(F.embedding(rows, embedded).view(len(starts), -1))
         span = max(self.widths) | 1
         # Row r of `runs` holds embedded rows r, r + 1, ... next to one another; each width takes its first columns.
+        if (short := span // 2 + 1 - min(self.widths)) > 0:  # the last windows of a narrow width
+            embedded = F.pad(embedded, (0, 0, 0, short))
         bounds = torch.tensor([0, len(embedded)], device=embedded.device)
         runs = window_gather(embedded, bounds, span)[span // 2 :]
         outputs = [
@@ -124,7 +126,19 @@ class Tower(nn.Module):
     def _top(self, features: Tensor) -> Tensor:
         for layer in self.hidden:
             features = layer(features).relu_()
-        return F.dropout(features, self.dropout, self.training)
+        return dropout(features, self.dropout) if self.training and self.dropout > 0 else features
+
+
+def dropout(values: Tensor, share: float) -> Tensor:
+    """Zero a random ``share`` of the values (to 1/65536) and scale the others by ``1 / (1 - share)``.
+
+    16 random bits decide on a value: ten times quicker on a CPU than drawing a number for each.
+    """
+    threshold = round((1 - share) * 65536) - 32768
+    words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64, device=values.device)
+    words.random_(torch.iinfo(torch.int64).min, None)
+    kept = (words.view(torch.int16)[: values.numel()] < threshold).view_as(values)
+    return values * kept.to(values.dtype).mul_(1 / (1 - share))
 
 
 def glorot_(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator | None = None) -> None:

@@ -87,10 +87,6 @@ class TrainingText:
                 parts.append((head, slice(low - start, high - start), self.tags[low:high]))
         return Batch(self.features, slice(start, stop), tuple(parts), stop - start)
 
-    def kept(self, start: int, stop: int) -> tuple[int, int]:
-        """A range of the first corpus, extended over the others: (start, stop) of all tokens in training."""
-        return start, stop if len(self.heads) == 1 else self.bounds[-1]
-
 
 class TokenBatches:
     """The published single-task order: the tokens of a slice, shuffled; windows reach beyond the slice."""
@@ -98,7 +94,11 @@ class TokenBatches:
     def __init__(self, text: TrainingText, batch_size: int) -> None:
         self.text, self.batch_size = text, batch_size
 
-    def plan(self, rng: np.random.Generator, start: int, stop: int) -> list[npt.NDArray[np.int64]]:
+    def steps_of(self, epochs: int, kept: float) -> int:
+        """Steps of a run (of whole sentences: about so many)."""
+        return epochs * math.ceil(math.floor(self.text.bounds[1] * kept) / self.batch_size)
+
+    def plan(self, rng: np.random.Generator, start: int, stop: int, epoch: int = 0) -> list[npt.NDArray[np.int64]]:
         """Token numbers of every batch of an epoch."""
         order = rng.permutation(np.arange(start, stop, dtype=np.int64))
         return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
@@ -119,7 +119,11 @@ class SentenceBatches:
     def __init__(self, text: TrainingText, batch_size: int) -> None:
         self.text, self.batch_size = text, batch_size
 
-    def plan(self, rng: np.random.Generator, start: int, stop: int) -> TrainingText:
+    def steps_of(self, epochs: int, kept: float) -> int:
+        """Steps of a run (of whole sentences: about so many)."""
+        return epochs * math.ceil(math.floor(self.text.bounds[1] * kept) / self.batch_size)
+
+    def plan(self, rng: np.random.Generator, start: int, stop: int, epoch: int = 0) -> TrainingText:
         """The text of an epoch: the sentences of the slice (clipped by it) in a new order."""
         offsets = np.unique(np.clip(self.text.features.offsets.cpu().numpy(), start, stop))
         order = rng.permutation(len(offsets) - 1)
@@ -147,23 +151,33 @@ class SentenceBatches:
 class SpanBatches:
     """The published multi-output order: contiguous rows from a random start in all corpora laid end to end."""
 
-    def __init__(self, text: TrainingText, batch_size: int, steps: int) -> None:
-        self.text, self.batch_size, self.steps = text, batch_size, steps
+    def __init__(self, text: TrainingText, batch_size: int, steps: int, steps_per_epoch: int) -> None:
+        self.text, self.batch_size = text, batch_size
+        self.steps, self.steps_per_epoch = steps, steps_per_epoch
+        self.epochs = math.ceil(steps / steps_per_epoch)
 
-    def plan(self, rng: np.random.Generator, start: int, stop: int) -> npt.NDArray[np.int64]:
-        """Starts of as many batches as there are steps between two evaluations.
+    def steps_of(self, epochs: int, kept: float) -> int:
+        """Steps of a run."""
+        return self.steps
 
-        A slice of the first corpus leaves out the rest of that corpus: spans are drawn over what is kept.
+    def plan(self, rng: np.random.Generator, start: int, stop: int, epoch: int = 0) -> npt.NDArray[np.int64]:
+        """Starts of the batches between two evaluations.
+
+        They are drawn over the kept slice of the first corpus and all of the others.
         """
-        first_end = self.text.bounds[1]
-        kept = stop - start + self.text.bounds[-1] - first_end
-        return rng.integers(kept, size=self.steps) + start
+        first = self.text.bounds[1]
+        steps = min(self.steps_per_epoch, self.steps - epoch * self.steps_per_epoch)
+        starts = rng.integers(stop - start + self.text.bounds[-1] - first, size=steps) + start
+        starts[starts >= stop] += first - stop
+        limits = np.full(steps, self.text.bounds[-1])
+        if stop < first:
+            limits[starts < stop] = stop
+        return np.stack([starts, np.minimum(starts + self.batch_size, limits)], 1)
 
     def batches(self, plan: npt.NDArray[np.int64], first: int = 0) -> Iterator[Batch]:
-        """The batches of a plan from number ``first`` on; the last of the text may be short."""
-        end = self.text.bounds[-1]
-        for begin in plan[first:].tolist():
-            yield self.text.contiguous(begin, min(begin + self.batch_size, end))
+        """The batches of a plan from number ``first`` on; one may be short at the end of the slice or the text."""
+        for begin, end in plan[first:].tolist():
+            yield self.text.contiguous(begin, end)
 
 
 Batches = TokenBatches | SentenceBatches | SpanBatches

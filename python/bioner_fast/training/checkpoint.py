@@ -1,0 +1,68 @@
+"""Checkpoints: safetensors and JSON, complete at every moment.
+
+``state.json`` names the tensor files that belong to it and is replaced last, by one rename; files that no state names any
+more are deleted after that. A run that is killed anywhere in between finds the previous state whole.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bioner_fast.errors import BionerError, FormatError
+from bioner_fast.files import atomic_write, write_json
+
+STATE = "state.json"
+
+
+class CheckpointFolder:
+    """The ``checkpoint/`` folder of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def exists(self) -> bool:
+        """Whether a state has been saved."""
+        return (self.path / STATE).is_file()
+
+    def save(self, facts: dict[str, Any], tensors: dict[str, dict[str, Tensor]]) -> None:
+        """Save a state.
+
+        Args:
+            facts: JSON-able; ``facts["step"]`` numbers the state.
+            tensors: named groups; a group that is already saved under the same name is not written again.
+        """
+        from safetensors.torch import save
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        for group, values in tensors.items():
+            file = self.path / f"{group}.safetensors"
+            if not file.exists():
+                with atomic_write(file, "wb") as out:
+                    out.write(save({name: value.detach().cpu().contiguous() for name, value in values.items()}))
+        write_json(self.path / STATE, {**facts, "groups": sorted(tensors)})
+        kept = {f"{group}.safetensors" for group in tensors} | {STATE}
+        for file in self.path.iterdir():
+            if file.name not in kept:
+                file.unlink()
+
+    def load(self) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+        """The facts and the tensors of the last state.
+
+        Raises:
+            BionerError: there is none, or it is damaged.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            facts = json.loads((self.path / STATE).read_text(encoding="utf-8"))
+            groups = {str(group): load_file(self.path / f"{group}.safetensors") for group in facts["groups"]}
+        except FileNotFoundError as error:
+            raise BionerError(f"{self.path} is not whole: {error.filename} is missing") from None
+        except (ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise FormatError(self.path / STATE, f"the checkpoint is damaged ({error})") from None
+        return facts, groups

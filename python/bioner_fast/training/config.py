@@ -1,0 +1,259 @@
+"""Everything that fixes a training run: one dataclass, whose every field is a flag of ``bioner-fast train``."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from bioner_fast.errors import BionerError, FormatError, UsageError
+from bioner_fast.files import atomic_write
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "arch": ("cnn", "mlp"),
+    "sharing": ("single", "multi-output", "dependent"),
+    "decoder": ("argmax", "viterbi", "forward-argmax"),
+    "scheme": ("iobes", "iob2"),
+    "optimizer": ("adam", "sgd"),
+    "batches": ("tokens", "sentences"),
+    "normalization": ("default", "published"),
+    "vector_precision": ("float16", "float32"),
+    "selection": ("devel", "last"),
+    "device": ("auto", "cpu", "cuda"),
+}
+
+# The published settings (filter_widths () is no convolution at all).
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "cnn": {
+        "filter_widths": (3, 4, 5), "hidden": (1200,), "dropout": 0.75, "caps": False, "tune_vectors": False,
+        "optimizer": "adam", "learning_rate": 1e-4, "batch_size": 200, "decoder": "argmax",
+    },
+    "mlp": {
+        "filter_widths": (), "hidden": (300,), "dropout": 0.0, "caps": True, "tune_vectors": True,
+        "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi",
+    },
+}  # fmt: skip
+
+
+def _flag(default: Any, text: str, name: str | None = None) -> Any:
+    metadata = {"help": text} | ({} if name is None else {"flag": name})
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Settings of a run; what is None takes the published value of the architecture (see :meth:`resolved`).
+
+    Raises:
+        UsageError: a value is out of range, or two do not go together; the message names the flag.
+
+    Example:
+        >>> TrainConfig(tasks=("sample-disease",), arch="mlp").resolved().batch_size
+        50
+    """
+
+    tasks: tuple[str, ...] = _flag((), "Tasks, separated by commas: names of folders in --data, paths, or samples.")
+    arch: str = _flag("cnn", "Architecture: cnn or mlp.")
+    sharing: str | None = _flag(
+        None, "Several tasks: multi-output (the default) or dependent (exactly two, the first trained first)."
+    )
+    data: str | None = _flag(None, "Folder that holds a folder per task with train.tsv, devel.tsv and test.tsv.")
+    vectors: str | None = _flag(
+        None, "Word vectors: word2vec, GloVe or fastText .vec. Without: random vectors that are fine-tuned."
+    )
+    out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
+    percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
+    scheme: str = _flag("iobes", "Tag scheme to train with: iobes or iob2.")
+    decoder: str | None = _flag(None, "argmax, viterbi or forward-argmax  [default: cnn argmax, mlp viterbi]")
+    window: int = _flag(7, "Positions of the window around each token, odd.")
+    filter_widths: tuple[int, ...] | None = _flag(None, "cnn: widths of the convolutions  [default: 3,4,5]")
+    filters: int = _flag(100, "cnn: filters per width.")
+    hidden: tuple[int, ...] | None = _flag(None, "Sizes of the hidden layers  [default: cnn 1200, mlp 300]")
+    dropout: float | None = _flag(None, "Dropout before the output  [default: cnn 0.75, mlp 0]")
+    caps: bool | None = _flag(None, "Capitalisation embedding  [default: mlp yes, cnn no]")
+    tune_vectors: bool | None = _flag(None, "Fine-tune the word vectors  [default: mlp yes, cnn only random ones]")
+    vector_learning_rate: float = _flag(1.0, "Learning rate of fine-tuned word vectors, as a multiple.")
+    vector_dim: int = _flag(100, "Width of random word vectors.")
+    min_count: int = _flag(2, "Random word vectors: rarer words of the training data are UNKNOWN.")
+    max_vocab: int | None = _flag(None, "Keep the vectors of this many words, the first of the file.")
+    max_rank: int | None = _flag(None, "Read only this many rows of the vector file.")
+    normalization: str = _flag("default", "Look-up of words: default, or published (digits are not mapped to 0).")
+    folding: bool = _flag(True, "Look-up folds Greek letters, dashes, ligatures and accents.")
+    vector_precision: str = _flag("float16", "Precision of word vectors in the model: float16 or float32.")
+    optimizer: str | None = _flag(None, "adam or sgd  [default: cnn adam, mlp sgd]")
+    learning_rate: float | None = _flag(None, "Learning rate  [default: cnn 0.0001, mlp 0.1]")
+    batch_size: int | None = _flag(None, "Tokens of a step  [default: cnn 200, mlp 50]")
+    batches: str = _flag("tokens", "Order in an epoch: shuffled tokens, or whole shuffled sentences.")
+    epochs: int | None = _flag(None, "Epochs  [default: 20; multi-output counts steps]")
+    steps: int | None = _flag(None, "multi-output: steps  [default: 20000]")
+    evaluate_every: int | None = _flag(None, "multi-output: steps between evaluations  [default: 5000]")
+    selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
+    seed: int = _flag(1, "Seed of everything random.")
+    threads: int | None = _flag(None, "CPU threads  [default: all cores]")
+    device: str = _flag("auto", "auto, cpu or cuda.")
+    checkpoint_every: str = _flag("60s", "Save a checkpoint every so many seconds (60s) or steps (500).")
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "filter_widths", "hidden"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name in ("data", "vectors", "out"):
+            value = getattr(self, name)
+            if isinstance(value, os.PathLike):
+                object.__setattr__(self, name, os.fspath(value))
+        self._check_types()
+        self._check_values()
+
+    def _check_types(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            kind = str(item.type)
+            if value is None:
+                good = "None" in kind
+            elif kind.startswith("tuple"):
+                inner: type = int if "int" in kind else str
+                good = isinstance(value, tuple) and all(type(part) is inner for part in value)
+            elif kind.startswith("float"):
+                good = type(value) in (int, float)
+            else:
+                good = type(value).__name__ == kind.split(" ")[0]
+            if not good:
+                raise UsageError(f"{flag(item.name)}: expected {kind.replace(' | None', '')}, found {value!r}")
+            if item.name in CHOICES and value is not None and value not in CHOICES[item.name]:
+                known = ", ".join(CHOICES[item.name])
+                raise UsageError(f"{flag(item.name)}: expected one of {known}, found {value!r}")
+
+    def _check_values(self) -> None:
+        at_least = {
+            "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1, "epochs": 1,
+            "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1,
+        }  # fmt: skip
+        for name, least in at_least.items():
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UsageError(f"{flag(name)}: expected at least {least}, found {value}")
+        if self.window % 2 == 0:
+            raise UsageError(f"--window: expected an odd number, found {self.window}")
+        if not 0 < self.percent_keep <= 1:
+            raise UsageError(f"--percent-keep: expected a fraction, 0 < P <= 1, found {self.percent_keep:g}")
+        if self.dropout is not None and not 0 <= self.dropout < 1:
+            raise UsageError(f"--dropout: expected 0 <= P < 1, found {self.dropout:g}")
+        for name in ("learning_rate", "vector_learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise UsageError(f"{flag(name)}: expected a positive number, found {value:g}")
+        for name, most in (("filter_widths", self.window), ("hidden", 1 << 20)):
+            for value in getattr(self, name) or ():
+                if not 1 <= value <= most:
+                    raise UsageError(f"{flag(name)}: expected sizes of 1 to {most}, found {value}")
+        if self.hidden == ():
+            raise UsageError("--hidden: expected at least one layer")
+        if self.arch == "mlp" and self.filter_widths:
+            raise UsageError("--filter-widths: an mlp has no convolutions; take --arch cnn")
+        if self.arch == "cnn" and self.filter_widths == ():
+            raise UsageError("--filter-widths: a cnn needs at least one; take --arch mlp for none")
+        if self.tune_vectors is False and self.vectors is None and self.tasks:
+            raise UsageError("--no-tune-vectors: random vectors that are never trained are of no use; give --vectors")
+        self._check_tasks()
+        parse_interval(self.checkpoint_every)
+
+    def _check_tasks(self) -> None:
+        names = [task_name(task) for task in self.tasks]
+        if len(set(names)) < len(names):
+            raise UsageError(f"--tasks: a task occurs twice in {', '.join(names)}")
+        if self.sharing == "dependent" and len(names) != 2:
+            raise UsageError(f"--sharing dependent: expected exactly two tasks, found {len(names)}")
+        if self.sharing == "single" and len(names) > 1:
+            raise UsageError(f"--sharing single: expected one task, found {len(names)}")
+        multi = self.sharing == "multi-output" or (self.sharing is None and len(names) > 1)
+        if multi and self.epochs is not None:
+            raise UsageError("--epochs: multi-output training counts steps; give --steps and --evaluate-every")
+        if names and not multi and (self.steps is not None or self.evaluate_every is not None):
+            raise UsageError("--steps and --evaluate-every belong to multi-output training; give --epochs")
+        if multi and self.batches != "tokens":
+            raise UsageError("--batches: multi-output training always takes contiguous rows from a random start")
+
+    def resolved(self) -> TrainConfig:
+        """All values filled in.
+
+        Raises:
+            UsageError: there is no task.
+        """
+        if not self.tasks:
+            raise UsageError("--tasks: name at least one task, say --tasks sample-disease")
+        sharing = self.sharing or ("multi-output" if len(self.tasks) > 1 else "single")
+        counts: dict[str, Any] = {"epochs": 20}
+        if sharing == "multi-output":
+            steps = self.steps or 20_000
+            counts = {"steps": steps, "evaluate_every": min(self.evaluate_every or 5_000, steps)}
+        settings = {**PUBLISHED[self.arch], "sharing": sharing, **counts}
+        if self.vectors is None:
+            settings["tune_vectors"] = True
+        missing = {name: value for name, value in settings.items() if getattr(self, name) is None}
+        names = "+".join(task_name(task) for task in self.tasks)
+        return replace(self, **missing, out=self.out or os.path.join("runs", f"{names}-{self.arch}"))
+
+    def to_toml(self) -> str:
+        """The values that are set, as TOML."""
+        import tomli_w
+
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        kept = {name: list(v) if isinstance(v, tuple) else v for name, v in values.items() if v is not None}
+        return tomli_w.dumps(kept)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write as TOML, atomically."""
+        with atomic_write(path) as out:
+            out.write(self.to_toml())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> TrainConfig:
+        """Read TOML; ``overrides`` win over the file.
+
+        Raises:
+            FormatError: not TOML, or an unknown entry.
+            UsageError: a value is wrong.
+        """
+        try:
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise FormatError(path, f"expected TOML ({error})") from None
+        except OSError as error:
+            raise BionerError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
+        known = {item.name for item in fields(cls)}
+        if unknown := sorted(set(values) - known):
+            raise FormatError(path, f"unknown entry {unknown[0]!r}; entries are the flags of train, as in batch_size")
+        return cls(**{**values, **(overrides or {})})
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field."""
+    return "--" + name.replace("_", "-")
+
+
+def default_of(name: str) -> Any:
+    """The default value of a field."""
+    value = next(item.default for item in fields(TrainConfig) if item.name == name)
+    assert value is not MISSING
+    return value
+
+
+def task_name(task: str) -> str:
+    """A task's name: the last part of a path."""
+    return Path(task).name or task
+
+
+def parse_interval(text: str) -> tuple[str, float]:
+    """``("seconds", n)`` of ``"60s"``, ``("steps", n)`` of ``"500"``."""
+    number, unit = (text[:-1], "seconds") if text.endswith("s") else (text, "steps")
+    try:
+        value = float(number) if unit == "seconds" else int(number)
+    except ValueError:
+        value = 0
+    if not 0 < value < float("inf"):
+        raise UsageError(f"--checkpoint-every: expected seconds like 60s or steps like 500, found {text!r}")
+    return unit, value

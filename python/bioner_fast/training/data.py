@@ -1,0 +1,165 @@
+"""From a configuration to tensors: tasks, tag sets, vocabulary, word table, features and targets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.schemes import Scheme, TagSet, convert
+from bioner_fast.data.tasks import load_task
+from bioner_fast.errors import BionerError, UsageError
+from bioner_fast.features.batch import Features, featurize
+from bioner_fast.features.vectors import WordVectors
+from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
+from bioner_fast.log import logger
+from bioner_fast.models.bundle import FeatureSchema
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.sampling import TrainingText
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split as the network sees it; ``corpus`` is in the scheme of training."""
+
+    corpus: Corpus
+    features: Features
+    tags: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTask:
+    """A task ready for training. Its test split is left alone but for the names of its tags.
+
+    Attributes:
+        name: as in the bundle.
+        kind: ``ner`` or ``pos``.
+        tagset: tags of the output layer.
+        train, devel: splits; devel may be missing.
+        test: the corpus as read, for scoring the saved bundle; may be missing.
+    """
+
+    name: str
+    kind: str
+    tagset: TagSet
+    train: Split
+    devel: Split | None
+    test: Corpus | None
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """All that a run trains on.
+
+    Attributes:
+        tasks: in order.
+        vocabulary: words of the table.
+        table: float32 [2 + V, D].
+        schema: how tokens are looked up.
+        digests: SHA-256 of every corpus in use, by ``task/split``.
+    """
+
+    tasks: tuple[PreparedTask, ...]
+    vocabulary: Vocabulary
+    table: Tensor
+    schema: FeatureSchema
+    digests: dict[str, str]
+
+
+def prepare(config: TrainConfig, device: torch.device) -> Prepared:
+    """Read and encode everything a resolved configuration names.
+
+    Raises:
+        BionerError: a corpus or the vectors cannot be read or used.
+    """
+    scheme = Scheme(config.scheme)
+    corpora: list[tuple[str, str, TagSet, dict[str, Corpus]]] = []
+    for name in config.tasks:
+        task = load_task(name, None if config.data is None else Path(config.data))
+        splits = {split: getattr(task, split) for split in ("train", "devel", "test")}
+        found = {split: corpus for split, corpus in splits.items() if corpus is not None and corpus.n_tokens}
+        if "train" not in found:
+            raise BionerError(f"task {task.name} has no training data: {name} has an empty train split")
+        wanted = scheme if task.kind == "ner" else None
+        if wanted is not None:
+            found = {split: convert(corpus, wanted) for split, corpus in found.items()}
+        corpora.append((task.name, task.kind, TagSet.for_corpora(list(found.values()), wanted), found))
+    # The table comes from a generator of its own, so that resuming makes the same one.
+    rng = np.random.default_rng([config.seed, 1])
+    vocabulary, table = _word_table(config, [found["train"] for *_, found in corpora], rng)
+    schema = FeatureSchema(normalization=config.normalization, folding=config.folding)
+
+    def split(corpus: Corpus | None, tagset: TagSet) -> Split | None:
+        if corpus is None:
+            return None
+        features = featurize(
+            corpus.tokens,
+            corpus.sentence_offsets,
+            vocabulary,
+            normalization=config.normalization,
+            folding=config.folding,
+            threads=config.threads or 0,
+        )
+        tags = torch.from_numpy(np.asarray(tagset.encode(corpus), dtype=np.int64))
+        return Split(corpus, features.to(device), tags.to(device))
+
+    tasks = []
+    for name, kind, tagset, found in corpora:
+        train = split(found["train"], tagset)
+        assert train is not None
+        tasks.append(PreparedTask(name, kind, tagset, train, split(found.get("devel"), tagset), found.get("test")))
+        missing = float((train.features.word_ids == 1).float().mean())
+        logger.info(
+            "%s: %s training tokens, %d tags, %.1f %% of the tokens without a vector",
+            name,
+            f"{len(train.tags):,}",
+            len(tagset.names),
+            100 * missing,
+        )
+    digests = {f"{name}/{part}": c.digest() for name, _, _, found in corpora for part, c in found.items()}
+    return Prepared(tuple(tasks), vocabulary, table, schema, digests)
+
+
+def _word_table(
+    config: TrainConfig, train: Sequence[Corpus], rng: np.random.Generator
+) -> tuple[Vocabulary, Tensor]:
+    if config.vectors is None:
+        vocabulary = Vocabulary.from_corpora(train, min_count=config.min_count)
+        if config.max_vocab is not None and len(vocabulary) > config.max_vocab:
+            vocabulary = Vocabulary(vocabulary.words[: config.max_vocab])
+        values = rng.uniform(-0.05, 0.05, (len(vocabulary) + 2, config.vector_dim))
+        return vocabulary, torch.from_numpy(values.astype(np.float32))
+    vectors = WordVectors.load(config.vectors, max_rank=config.max_rank, threads=config.threads or 0)
+    vocabulary, matrix = embedding_matrix(vectors, config.max_vocab, rng)
+    table = torch.from_numpy(matrix)
+    if not config.tune_vectors and config.vector_precision == "float16":
+        # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
+        rounded = table.half()
+        if not bool(torch.isfinite(rounded).all()):
+            raise UsageError("--vector-precision: these vectors do not fit float16; give --vector-precision float32")
+        table = rounded.float()
+    return vocabulary, table
+
+
+def training_text(tasks: Sequence[PreparedTask], heads: Sequence[int]) -> TrainingText:
+    """The training corpora of some heads, laid end to end."""
+    parts = [tasks[head].train for head in heads]
+    if len(parts) == 1:
+        features = parts[0].features
+    else:
+        shifted, shift = [parts[0].features.offsets[:1]], 0
+        for part in parts:
+            shifted.append(part.features.offsets[1:] + shift)
+            shift += len(part.features)
+        features = Features(
+            torch.cat([part.features.word_ids for part in parts]),
+            torch.cat([part.features.caps for part in parts]),
+            torch.cat(shifted),
+        )
+    sizes = np.cumsum([0, *(len(part.tags) for part in parts)]).tolist()
+    return TrainingText(features, torch.cat([part.tags for part in parts]), tuple(sizes), tuple(heads))

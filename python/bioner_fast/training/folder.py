@@ -1,0 +1,60 @@
+"""The folder of a run: what lies where, and that nothing of an older run is lost unasked."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bioner_fast.errors import BionerError
+from bioner_fast.files import verify_directory
+from bioner_fast.training.checkpoint import CheckpointFolder
+from bioner_fast.training.config import TrainConfig
+
+
+class RunFolder:
+    """Paths inside ``--out``."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.model = self.path / "model"
+        self.config = self.path / "config.toml"
+        self.metrics = self.path / "metrics.jsonl"
+        self.predictions = self.path / "predictions"
+        self.result = self.path / "result.json"
+        self.checkpoints = CheckpointFolder(self.path / "checkpoint")
+
+    def _parts(self) -> list[Path]:
+        return [self.model, self.config, self.metrics, self.predictions, self.result, self.checkpoints.path]
+
+    def start(self, config: TrainConfig, *, force: bool) -> None:
+        """Make the folder of a new run.
+
+        Raises:
+            BionerError: a run lies there and ``force`` is false, or the path is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise BionerError(f"{self.path} is a file; choose another --out")
+        found = [part for part in self._parts() if part.exists()]
+        if found and not force:
+            how = "pass --resume to go on with it, " if self.config.exists() and not self.model.exists() else ""
+            raise BionerError(
+                f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, or choose another --out"
+            )
+        for part in found:
+            if part.is_dir():
+                shutil.rmtree(part)
+            else:
+                part.unlink()
+        self.path.mkdir(parents=True, exist_ok=True)
+        config.save(self.config)
+
+    def finished(self) -> bool:
+        """Whether the run here is complete."""
+        if not self.result.is_file() or self.checkpoints.path.exists():
+            return False
+        verify_directory(self.model)
+        return True
+
+    def close(self) -> None:
+        """Delete the checkpoint of a run that is complete."""
+        shutil.rmtree(self.checkpoints.path, ignore_errors=True)

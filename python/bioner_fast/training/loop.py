@@ -1,0 +1,345 @@
+"""The loop: phases of epochs of steps, an evaluation after each epoch, checkpoints in between."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bioner_fast.errors import BionerError
+from bioner_fast.models.bundle import TaskHead
+from bioner_fast.models.loss import clipped_cross_entropy
+from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.training.checkpoint import CheckpointFolder
+from bioner_fast.training.config import TrainConfig, parse_interval
+from bioner_fast.training.data import Prepared, training_text
+from bioner_fast.training.evaluation import Selector, score_devel
+from bioner_fast.training.metrics import MetricsFile
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.progress import Progress
+from bioner_fast.training.sampling import (
+    Batch,
+    Batches,
+    SentenceBatches,
+    SpanBatches,
+    TokenBatches,
+    draw_slice,
+)
+
+# Steps between looks at the loss: reading it makes a device wait.
+LOSS_EVERY = 50
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Training was stopped by the user after saving a checkpoint; the message says how to go on."""
+
+
+@dataclass
+class Position:
+    """Where a run is, and what it has seen: the part of its state that is not tensors."""
+
+    phase: int = 0
+    epoch: int = 0  # within the phase
+    batch: int = 0  # within the epoch
+    step: int = 0  # of the whole run
+    best_step: int = 0
+    best_value: float | None = None
+    best_scores: dict[str, Any] = field(default_factory=dict)
+    kept: tuple[int, int] | None = None  # the slice of the first task
+    epoch_random: dict[str, Any] = field(default_factory=dict)  # the generator's state when the epoch was planned
+    history: list[dict[str, Any]] = field(default_factory=list)
+    tokens: int = 0
+    loss_sum: float = 0.0  # over the steps of the epoch
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One optimiser's life: which heads learn, from which batches, for how long."""
+
+    heads: tuple[int, ...]
+    towers: tuple[int, ...]
+    batches: Batches
+    epochs: int
+    sliced: bool  # whether --percent-keep applies
+    redraw: bool  # whether its slice is drawn anew every epoch
+
+
+def plan_phases(config: TrainConfig, prepared: Prepared) -> list[Phase]:
+    """The published course of training for each kind of sharing."""
+    tasks = prepared.tasks
+    assert config.batch_size is not None
+    if config.sharing == "multi-output":
+        assert config.steps is not None and config.evaluate_every is not None
+        heads = tuple(range(len(tasks)))
+        spans = SpanBatches(training_text(tasks, heads), config.batch_size, config.steps, config.evaluate_every)
+        return [Phase(heads, (0,), spans, spans.epochs, True, False)]
+    assert config.epochs is not None
+    kind = SentenceBatches if config.batches == "sentences" else TokenBatches
+
+    def phase(head: int, towers: tuple[int, ...], redraw: bool) -> Phase:
+        batches = kind(training_text(tasks, (head,)), config.batch_size or 1)
+        return Phase((head,), towers, batches, config.epochs or 1, head == 0, redraw)
+
+    if config.sharing == "dependent":
+        return [phase(0, (0,), True), phase(1, (0, 1), True)]
+    return [phase(0, (0,), False)]
+
+
+class Trainer:
+    """Trains a network in place.
+
+    Args:
+        config: resolved.
+        prepared: data and targets.
+        network: on its device, initialised.
+        heads: of the network, with their decoders.
+        checkpoints: where states are saved.
+        metrics: takes a line per evaluation.
+    """
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        prepared: Prepared,
+        network: TaggingNetwork,
+        heads: Sequence[TaskHead],
+        checkpoints: CheckpointFolder,
+        metrics: MetricsFile,
+    ) -> None:
+        self.config, self.prepared, self.network, self.heads = config, prepared, network, heads
+        self.checkpoints, self.metrics = checkpoints, metrics
+        self.device = network.embedding.words.device
+        self.phases = plan_phases(config, prepared)
+        self.selector = Selector(config, prepared.tasks)
+        self.at = Position()
+        self.random = np.random.default_rng(config.seed)
+        self.best: dict[str, Tensor] = {}
+        self.optimizer = self._optimizer()
+        self.seconds = 0.0  # spent in steps by this process
+        self.trained_tokens = 0  # by this process
+        self._unit, self._interval = parse_interval(config.checkpoint_every)
+
+    def run(self) -> None:
+        """Train to the end; the network then holds the selected weights.
+
+        Raises:
+            TrainingInterrupted: the user stopped it; a checkpoint is saved.
+            BionerError: the loss is not finite.
+        """
+        total = sum(self._steps(phase) for phase in self.phases)
+        with Progress(total, self.at.step) as progress, _stop_signals() as stop:
+            while self.at.phase < len(self.phases):
+                phase = self.phases[self.at.phase]
+                while self.at.epoch < phase.epochs:
+                    self._epoch(phase, progress, stop)
+                    self._evaluate(phase, progress)
+                    self.at.epoch, self.at.batch, self.at.epoch_random = self.at.epoch + 1, 0, {}
+                self.at.phase, self.at.epoch = self.at.phase + 1, 0
+                if self.at.phase < len(self.phases):
+                    self.optimizer = self._optimizer()
+            self.save()
+        self.network.load_state_dict(self.best, strict=False)
+
+    def _epoch(self, phase: Phase, progress: Progress, stop: threading.Event) -> None:
+        """Run an epoch, or the rest of it."""
+        at = self.at
+        batches = phase.batches
+        n_first = batches.text.bounds[1]
+        if at.epoch_random:  # resumed inside the epoch: draw the same plan again
+            self.random.bit_generator.state = at.epoch_random
+        else:
+            at.batch, at.loss_sum = 0, 0.0
+            if phase.sliced and (at.kept is None or phase.redraw):
+                at.kept = draw_slice(n_first, self.config.percent_keep, self.random)
+            at.epoch_random = dict(self.random.bit_generator.state)
+        start, end = at.kept if phase.sliced and at.kept else (0, n_first)
+        plan = batches.plan(self.random, start, end, at.epoch)
+        label = self._label(phase)
+        self.network.train()
+        pending: list[Tensor] = []
+        tokens = 0
+        began = time.monotonic()
+        saved, saved_step = began, at.step
+
+        def look() -> None:
+            """Read the losses that wait on the device."""
+            nonlocal tokens
+            if pending:
+                loss = self._read_losses(pending)
+                progress.update(label, len(pending), tokens, loss)
+                pending.clear()
+                self.trained_tokens, tokens = self.trained_tokens + tokens, 0
+
+        for batch in batches.batches(plan, at.batch):  # type: ignore[arg-type]
+            pending.append(self._step(phase, batch))
+            at.batch, at.step, at.tokens = at.batch + 1, at.step + 1, at.tokens + batch.size
+            tokens += batch.size
+            if len(pending) == LOSS_EVERY:
+                look()
+            if stop.is_set():
+                look()
+                self.save()
+                raise TrainingInterrupted(
+                    f"interrupted at step {at.step}; a checkpoint is saved, go on with: "
+                    f"bioner-fast train --resume --out {self.config.out}"
+                )
+            since = time.monotonic() - saved if self._unit == "seconds" else at.step - saved_step
+            if since >= self._interval:
+                look()
+                self.save()
+                saved, saved_step = time.monotonic(), at.step
+        look()
+        self.seconds += time.monotonic() - began
+
+    def _step(self, phase: Phase, batch: Batch) -> Tensor:
+        network = self.network
+        hidden = network.hidden(batch.features, batch.tokens, set(phase.towers))
+        terms = [
+            clipped_cross_entropy(
+                network.logits(hidden, head, None if len(batch.parts) == 1 else rows), tags
+            )
+            for head, rows, tags in batch.parts
+        ]
+        loss = (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / batch.size
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step(network.embedding.take_row_gradients())
+        return loss.detach()
+
+    def _read_losses(self, pending: list[Tensor]) -> float:
+        """Add losses to the epoch's sum, one by one so that the sum does not depend on when they are read; their mean."""
+        losses = torch.stack(pending).tolist()
+        for loss in losses:
+            self.at.loss_sum += loss
+        mean: float = sum(losses) / len(losses)
+        if not math.isfinite(mean):
+            raise BionerError(
+                f"training diverged: the loss is {mean} around step {self.at.step}; try a smaller --learning-rate "
+                f"(it is {self.config.learning_rate:g})"
+            )
+        return mean
+
+    def _evaluate(self, phase: Phase, progress: Progress) -> None:
+        at = self.at
+        loss = at.loss_sum / max(at.batch, 1)
+        scores = score_devel(self.network, self.prepared.tasks, self.heads, phase.heads)
+        record = {
+            "step": at.step, "phase": at.phase + 1, "epoch": at.epoch + 1, "loss": loss, "tokens": at.tokens,
+            "devel": scores,
+        }  # fmt: skip
+        last_phase = at.phase == len(self.phases) - 1
+        value = self.selector.value(scores) if last_phase else None
+        if last_phase and (value is None or at.best_value is None or value > at.best_value):
+            at.best_step, at.best_value, at.best_scores = at.step, value, scores
+            self.best = {name: tensor.clone() for name, tensor in self._trained_state().items()}
+        at.history.append(record)
+        speed = self.trained_tokens / self.seconds if self.seconds else 0.0
+        self.metrics.write(at.history)
+        shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in scores.items())
+        progress.line(
+            f"{self._label(phase)}: step {at.step}, loss {loss:.4f}, devel {shown or '-'}, {speed:,.0f} tokens/s"
+        )
+
+    def _label(self, phase: Phase) -> str:
+        names = f"{self.prepared.tasks[phase.heads[0]].name} " if len(self.phases) > 1 else ""
+        return f"{names}epoch {self.at.epoch + 1}/{phase.epochs}"
+
+    def _steps(self, phase: Phase) -> int:
+        kept = self.config.percent_keep if phase.sliced else 1.0
+        return phase.batches.steps_of(phase.epochs, kept)
+
+    def _optimizer(self) -> Optimizer:
+        config, phase, network = self.config, self.phases[self.at.phase], self.network
+        learns = {f"towers.{tower}" for tower in phase.towers} | {f"heads.{head}" for head in phase.heads}
+        learns.add("embedding.caps")
+        parameters = {
+            name: value
+            for name, value in network.named_parameters()
+            if value.requires_grad and (name in learns or ".".join(name.split(".")[:2]) in learns)
+        }
+        assert config.optimizer is not None and config.learning_rate is not None
+        table = network.embedding.words if config.tune_vectors else None
+        rate = config.learning_rate * config.vector_learning_rate
+        return Optimizer(config.optimizer, parameters, config.learning_rate, table, rate)
+
+    def _trained_state(self) -> dict[str, Tensor]:
+        """The network's state, without a word table that never changes."""
+        state = self.network.state_dict()
+        if not self.config.tune_vectors:
+            del state[self.network.word_table_key]
+        return {name: value.detach() for name, value in state.items()}
+
+    def save(self) -> None:
+        """Save a checkpoint: weights, optimiser, random states, position in the epoch."""
+        at = self.at
+        random = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            random["cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors = {
+            f"weights-{at.step}": {
+                **{f"network/{name}": value for name, value in self._trained_state().items()},
+                **{f"optimizer/{name}": value for name, value in self.optimizer.state().items()},
+                **{f"random/{name}": value for name, value in random.items()},
+            }
+        }
+        if self.best:
+            tensors[f"best-{at.best_step}"] = self.best
+        facts = {"step": at.step, "position": asdict(at), "random": self.random.bit_generator.state}
+        self.checkpoints.save(facts, tensors)
+
+    def load(self) -> None:
+        """Go on from the checkpoint."""
+        facts, groups = self.checkpoints.load()
+        at = self.at = Position(**facts["position"])
+        at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
+        self.random.bit_generator.state = facts["random"]
+        tensors = groups[f"weights-{at.step}"]
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            return {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith(prefix)}
+
+        with torch.no_grad():
+            self.network.load_state_dict(part("network/"), strict=False)
+        if at.phase < len(self.phases):
+            self.optimizer = self._optimizer()
+            self.optimizer.load_state(part("optimizer/"))
+        random = part("random/")
+        torch.set_rng_state(random["torch"])
+        if self.device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], self.device)
+        best = groups.get(f"best-{at.best_step}", {})
+        self.best = {name: value.to(self.device) for name, value in best.items()}
+        self.metrics.write(at.history)
+
+
+def _headline(facts: Mapping[str, Any]) -> str:
+    return f"F1 {facts['f1']:.2f}" if "f1" in facts else f"accuracy {facts['accuracy']:.2f}"
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C (or SIGTERM) sets; a second Ctrl-C interrupts at once."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+
+    def handle(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,267 @@
+"""Train a model: data in, a folder with a bundle, scores and predictions out."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.errors import BionerError, UsageError
+from bioner_fast.files import write_json
+from bioner_fast.log import logger
+from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
+from bioner_fast.models.decoders import decoder_tables
+from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.tagging.evaluate import score_corpus
+from bioner_fast.tagging.tagger import Tagger
+from bioner_fast.training.config import TrainConfig, flag
+from bioner_fast.training.data import Prepared, prepare
+from bioner_fast.training.evaluation import Scores, summary
+from bioner_fast.training.folder import RunFolder
+from bioner_fast.training.loop import Trainer
+from bioner_fast.training.metrics import MetricsFile
+
+# What may differ between a run and its continuation.
+_FREE = {"out", "checkpoint_every"}
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """The outcome of a run.
+
+    Attributes:
+        tasks: per task, ``devel`` and ``test`` scores in percent, where the task has these splits.
+        selected_step: the step whose weights were kept.
+        selection: a sentence that says by what.
+        train_tokens: tokens seen in training.
+        train_tokens_per_second: without evaluations; of the last process of a run that was resumed.
+        seconds: of that process, from start to end.
+        model: the bundle.
+    """
+
+    tasks: dict[str, Scores]
+    selected_step: int
+    selection: str
+    train_tokens: int
+    train_tokens_per_second: float
+    seconds: float
+    model: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {**asdict(self), "model": str(self.model)}
+
+
+def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> TrainResult:
+    """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
+
+    One step is selected on devel; test is scored once, with the saved bundle.
+
+    Args:
+        config: settings; what is None takes its default.
+        resume: go on with the run in ``config.out`` (settings come from there), bit for bit as if it had not stopped.
+        force: replace a run that lies there.
+
+    Raises:
+        UsageError: settings that contradict each other, or the run that is resumed.
+        BionerError: data cannot be read, the folder holds a run, or training diverged.
+        TrainingInterrupted: Ctrl-C or SIGTERM came; a checkpoint is saved.
+
+    Example:
+        >>> train(TrainConfig(tasks=("sample-disease",), epochs=2, out="runs/two")).tasks  # doctest: +SKIP
+        {'sample-disease': {'devel': {'precision': ...}, 'test': {...}}}
+    """
+    began = time.monotonic()
+    if resume and force:
+        raise UsageError("--resume and --force contradict each other")
+    if resume:
+        config = resumed_config(config)
+        folder = RunFolder(config.out or "")
+        if folder.finished():
+            logger.info("%s is complete already", folder.path)
+            return _read_result(folder)
+    threads_before = torch.get_num_threads()
+    device = choose_device(config.device)
+    config = _fixed(config.resolved(), device)
+    folder = RunFolder(config.out or "")
+    if not resume:
+        folder.start(config, force=force)
+    devices = [device] if device.type == "cuda" else []
+    torch.set_num_threads(config.threads or threads_before)
+    try:
+        with torch.random.fork_rng(devices=devices):
+            return _train(config, folder, device, began)
+    finally:
+        torch.set_num_threads(threads_before)
+
+
+def _train(config: TrainConfig, folder: RunFolder, device: torch.device, began: float) -> TrainResult:
+    prepared = prepare(config, device)
+    torch.manual_seed(config.seed)
+    network = _network(config, prepared).to(device)
+    heads = tuple(
+        TaskHead(
+            task.name,
+            task.tagset,
+            task.kind,
+            config.decoder or "argmax",
+            decoder_tables(
+                config.decoder or "argmax",
+                len(task.tagset.names),
+                task.train.tags.cpu(),
+                task.train.features.offsets.cpu(),
+            ),
+        )
+        for task in prepared.tasks
+    )
+    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, MetricsFile(folder.metrics))
+    logger.info("%s", trainer.selector.rule)
+    if folder.checkpoints.exists():
+        trainer.load()
+        logger.info("going on from step %d", trainer.at.step)
+    trainer.run()
+    facts = {
+        "config": json.loads(json.dumps(_set_values(config))),
+        "corpora": prepared.digests,
+        "selected_step": trainer.at.best_step,
+        "selection": trainer.selector.rule,
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "devel": trainer.at.best_scores,
+    }
+    save_bundle(
+        folder.model,
+        network,
+        prepared.vocabulary,
+        heads,
+        schema=prepared.schema,
+        precision=config.vector_precision,
+        provenance=facts,
+        force=True,  # what may lie there is this run's own, from a process that was stopped after this point
+    )
+    scores = score_saved(folder, prepared, config)
+    speed = trainer.trained_tokens / trainer.seconds if trainer.seconds else 0.0
+    result = TrainResult(
+        scores,
+        trainer.at.best_step,
+        trainer.selector.rule,
+        trainer.at.tokens,
+        speed,
+        time.monotonic() - began,
+        folder.model,
+    )
+    add_provenance(folder.model, {"scores": scores})
+    write_json(folder.result, result.to_json())
+    folder.close()
+    return result
+
+
+def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> dict[str, Scores]:
+    """Score devel and test with the saved bundle, and write their predictions."""
+    tagger = Tagger.load(folder.model, config.device, config.threads)
+    heads = {head.name: head for head in tagger.bundle.tasks}
+    scores: dict[str, Scores] = {}
+    for task in prepared.tasks:
+        scores[task.name] = {}
+        splits: list[tuple[str, Corpus | None]] = [
+            ("devel", None if task.devel is None else task.devel.corpus),
+            ("test", task.test),
+        ]
+        for split, corpus in splits:
+            if corpus is None:
+                continue
+            outcome = score_corpus(tagger, corpus, heads[task.name])
+            outcome.write(folder.predictions / f"{task.name}.{split}.tsv")
+            scores[task.name][split] = summary(outcome.score.to_json(), task.kind)
+    return scores
+
+
+def _network(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
+    assert config.filter_widths is not None and config.hidden is not None and config.dropout is not None
+    shape = NetworkConfig(
+        tasks=tuple((task.name, len(task.tagset.names)) for task in prepared.tasks),
+        rows=prepared.table.shape[0],
+        word_dim=prepared.table.shape[1],
+        sharing=config.sharing or "single",
+        window=config.window,
+        filter_widths=config.filter_widths,
+        filters=config.filters,
+        hidden=config.hidden,
+        dropout=config.dropout,
+        caps_dim=5 if config.caps else 0,
+        tune_words=bool(config.tune_vectors),
+    )
+    network = TaggingNetwork(shape)
+    network.reset()
+    network.embedding.words.data = prepared.table
+    return network
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: CUDA is asked for and not there.
+    """
+    available = torch.cuda.is_available()
+    if name == "cuda" and not available:
+        raise UsageError("--device cuda: this machine has no CUDA device that PyTorch can use; take --device cpu")
+    return torch.device("cuda" if available and name != "cpu" else "cpu")
+
+
+def _fixed(config: TrainConfig, device: torch.device) -> TrainConfig:
+    """With threads and device as they are on this machine, so that the saved settings say them."""
+    values = _set_values(config)
+    return TrainConfig(**{**values, "threads": config.threads or torch.get_num_threads(), "device": device.type})
+
+
+def _set_values(config: TrainConfig) -> dict[str, Any]:
+    return {item.name: getattr(config, item.name) for item in fields(config)}
+
+
+def resumed_config(config: TrainConfig, given: Mapping[str, Any] | None = None) -> TrainConfig:
+    """The settings of the run in ``config.out``; flags that are given again must agree with them.
+
+    Args:
+        config: what was asked for.
+        given: the settings that were given explicitly; by default those that differ from their defaults.
+
+    Raises:
+        UsageError: a setting differs from the run's.
+        BionerError: there is no run.
+    """
+    out = config.out if config.out or not config.tasks else config.resolved().out
+    if out is None:
+        raise UsageError("--resume: name the run with --out")
+    folder = RunFolder(out)
+    if not folder.config.is_file():
+        raise BionerError(f"{out} holds no run to resume (it has no config.toml); leave --resume out to start one")
+    saved = TrainConfig.load(folder.config, {"out": os.fspath(out)})
+    if given is None:
+        plain = TrainConfig(tasks=config.tasks)
+        given = {n: v for n, v in _set_values(config).items() if v != getattr(plain, n) or (n == "tasks" and v)}
+    free = {}
+    for name, value in given.items():
+        if name in _FREE:
+            free[name] = value
+        elif value != getattr(saved, name) and not (name == "device" and value == "auto"):
+            raise UsageError(
+                f"--resume: {flag(name)} is {value!r} here and {getattr(saved, name)!r} in {folder.config}; leave it out, "
+                "or start another run"
+            )
+    return TrainConfig(**{**_set_values(saved), **free, "out": os.fspath(out)})
+
+
+def _read_result(folder: RunFolder) -> TrainResult:
+    try:
+        facts = json.loads(folder.result.read_text(encoding="utf-8"))
+        return TrainResult(**{**facts, "model": Path(facts["model"])})
+    except (ValueError, TypeError, KeyError):
+        raise BionerError(f"{folder.result} is damaged; the model is in {folder.model}") from None
