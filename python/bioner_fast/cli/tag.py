@@ -20,12 +20,12 @@ _NO_ENTITIES = ("text", "lines")
 
 _OUTPUT_HELP = "File, or folder for one file per input; - is standard output."
 _INPUT_FORMAT_HELP = (
-    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat or pubmed-xml; guessed from the name when "
-    "omitted, text for standard input."
+    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat or pubmed-xml; guessed from the name "
+    "when omitted, text for standard input."
 )
 _OUTPUT_FORMAT_HELP = (
-    "jsonl, conll, pubtator, bioc-xml, bioc-json or brat; when omitted, guessed from the name of the output, else "
-    "that of the input where it holds entities, else jsonl."
+    "jsonl, conll, pubtator, bioc-xml, bioc-json or brat; when omitted, guessed from the name of the output, "
+    "else that of the input where it holds entities, else jsonl."
 )
 _MERGE_HELP = "Of overlapping entities keep the one with the highest score."
 _BATCH_HELP = "Tokens worked on together; memory grows with it, results do not change."
@@ -58,11 +58,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Find entities in text or documents; they come out in the order they came in, under their own ids.
 
-        Offsets are Unicode code points into the text as given. With several tasks in the model all entities are
-        kept, each with its task, unless --merge is given. Tags of column files are not taken for annotations: the
-        columns of the model stand to the right of them.
+        Offsets are Unicode code points into the text as given. With several tasks in the model all entities
+        are kept, each with its task, unless --merge is given. Tags of column files are not taken for
+        annotations: the columns of the model stand to the right of them.
 
-        Example: echo "BRCA1 mutations cause breast cancer." | bioner-fast tag -m runs/sample-disease-cnn/model -
+        Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample-disease-cnn/model -
         """
         from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError

@@ -35,6 +35,7 @@ from bioner_fast.features.folding import FOLDING_VERSION
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.files import MANIFEST_NAME, atomic_directory, verify_directory, write_json
 from bioner_fast.log import logger
+from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.networks import build_network
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def save_bundle(
             "dimensions": int(table.shape[1]),
             "precision": precision,
         },
-        "network": dict(network.config),
+        "network": {**network.config, "rows": int(table.shape[0])},
         "tasks": [_task_facts(head) for head in tasks],
         "provenance": {"package_version": __version__, **(provenance or {})},
     }
@@ -213,6 +214,10 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     from safetensors.torch import save_file
 
     save_file(tensors, path)
+    # safetensors makes files private; give them the mode of any other file.
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod(0o666 & ~umask)
 
 
 def _task_facts(head: TaskHead) -> dict[str, Any]:
@@ -336,6 +341,11 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     table = _load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
     if table.shape[0] != len(vocabulary) + 2:
         raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
+    outputs = [(head.name, len(head.tagset.names)) for head in tasks]
+    if outputs != list(network.shape.tasks):
+        raise ValueError(
+            f"the tasks have tags {outputs}, the network has outputs {list(network.shape.tasks)}"
+        )
     state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
     state[network.word_table_key] = table
     network.load_state_dict(state, strict=True, assign=True)
@@ -365,5 +375,7 @@ def _strings(buffer: np.ndarray, offsets: np.ndarray, path: Path) -> StringColum
 def _task_head(entry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TaskHead:
     scheme = None if entry["scheme"] is None else Scheme(entry["scheme"])
     tagset = TagSet(tuple(entry["tags"]), scheme, tuple(entry["types"]))
+    if entry["decoder"] not in DECODERS:
+        raise ValueError(f"unknown decoder {entry['decoder']!r}")
     tables = {name: weights[f"{_TABLE}{entry['name']}.{name}"] for name in entry["tables"]}
     return TaskHead(str(entry["name"]), tagset, str(entry["kind"]), str(entry["decoder"]), tables)

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bioner_fast.data.corpus import Corpus
-from bioner_fast.data.schemes import convert
-from bioner_fast.data.scoring import Score, score
+from bioner_fast.data.schemes import convert, is_tag_scheme
+from bioner_fast.data.scoring import RULES, Score, score
 from bioner_fast.data.tasks import Task, load_task
 from bioner_fast.errors import UsageError
 from bioner_fast.models.bundle import TaskHead
@@ -81,6 +81,15 @@ def score_bundle(
 
 def score_corpus(tagger: Tagger, corpus: Corpus, head: TaskHead, scheme: str = "conlleval") -> BundleScore:
     """As :func:`score_bundle`, on a corpus at hand."""
+    if scheme not in RULES:
+        raise UsageError(f"scheme must be one of {', '.join(RULES)}, not {scheme!r}")
+    if is_tag_scheme(corpus.tag_names) != (head.kind == "ner"):
+        has, wants = (
+            ("parts of speech", "entities") if head.kind == "ner" else ("entities", "parts of speech")
+        )
+        raise UsageError(
+            f"{corpus.path or 'the corpus'} is tagged with {has}, but task {head.name} finds {wants}"
+        )
     if head.tagset.scheme is not None:
         corpus = convert(corpus, head.tagset.scheme)
     encoded = tagger.predictor.encode(corpus.tokens, corpus.sentence_offsets)

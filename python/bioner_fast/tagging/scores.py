@@ -39,15 +39,15 @@ def span_scores(
     spans = torch.from_numpy(np.stack([sentence, start, end], axis=1))
     transitions, first, last = chain(head)
     values = span_marginals(
-        emissions.double(),
-        torch.from_numpy(tags),
-        transitions.double(),
+        emissions,
+        transitions.to(emissions),
         torch.from_numpy(sentence_offsets),
         spans,
-        first.double(),
-        last.double(),
+        torch.from_numpy(tags),
+        first.to(emissions),
+        last.to(emissions),
     )
-    scores: NDArray[np.float64] = values.clamp(0.0, 1.0).numpy()
+    scores: NDArray[np.float64] = values.double().numpy()
     return scores
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import UsageError
-from bioner_fast.features.layers import token_layer
+from bioner_fast.features.layers import token_layer, without_mark
 from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.models.bundle import Bundle, load_bundle
@@ -129,7 +129,7 @@ class Tagger:
         skip = set(own)
         pieces = [(i, j) for i, d in enumerate(documents) if i not in skip for j in range(len(d.passages))]
         passages = [documents[i].passages[j] for i, j in pieces]
-        cut = segment([passage.text for passage in passages], threads=self.predictor.threads)
+        cut = segment([without_mark(passage.text) for passage in passages], threads=self.predictor.threads)
         columns = [cut.tokens]
         tokens_of_piece = np.diff(cut.token_offsets)
         shift = np.repeat(np.array([p.offset for p in passages], np.int64), tokens_of_piece)

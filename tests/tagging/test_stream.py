@@ -1,0 +1,83 @@
+"""Streams: the same as the tagger, in order, in bounded memory, and failures where they happened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tiny_bundle import save_tiny
+
+from bioner_fast.data.document import Document
+from bioner_fast.tagging.stream import Counts, tag_stream
+from bioner_fast.tagging.tagger import Tagger
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Tagger:
+    return Tagger.load(save_tiny(tmp_path_factory.mktemp("bundle") / "model"), device="cpu")
+
+
+def _documents(n: int) -> list[Document]:
+    texts = ["breast cancer gene", "", "the BRCA1 protein of a tumor cell . " * 20, "in"]
+    return [Document.from_text(texts[i % 4], id=f"d{i}") for i in range(n)]
+
+
+def _readers() -> int:
+    return sum(thread.name == "bioner-read" for thread in threading.enumerate())
+
+
+def test_a_stream_is_the_tagger_document_by_document(tagger: Tagger) -> None:
+    documents = _documents(40)
+    expected = tagger.tag(documents, merge=True)
+    counts = Counts()
+    assert list(tag_stream(tagger, iter(documents), batch_tokens=50, merge=True, counts=counts)) == expected
+    assert counts.documents == 40
+    assert counts.entities == sum(len(d.entities) for d in expected) > 0
+    assert counts.tokens == 10 * (3 + 8 * 20 + 1)
+    assert list(tag_stream(tagger, [])) == []
+    assert _readers() == 0
+
+
+def test_reading_stays_a_few_batches_ahead(tagger: Tagger) -> None:
+    read = 0
+
+    def endless() -> Iterator[Document]:
+        nonlocal read
+        while True:
+            read += 1
+            yield Document.from_text("breast cancer", id=str(read))
+
+    stream = tag_stream(tagger, endless(), batch_tokens=20)
+    for taken, _ in zip(range(1, 200), stream, strict=False):
+        # Seven documents of this size make a batch; five batches may be under way.
+        assert read <= taken + 6 * 7
+    stream.close()
+    assert _readers() == 0
+
+
+def test_a_failing_source_fails_after_the_documents_before_it(tagger: Tagger) -> None:
+    def failing() -> Iterator[Document]:
+        yield from _documents(5)
+        raise ValueError("line 6 is bad")
+
+    seen = []
+    stream = tag_stream(tagger, failing(), batch_tokens=10)
+    with pytest.raises(ValueError, match="line 6 is bad"):
+        for document in stream:
+            seen.append(document.id)
+    assert seen == [f"d{i}" for i in range(5)]
+    assert _readers() == 0
+
+
+def test_a_failure_while_preparing_is_raised_not_lost(
+    tagger: Tagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(documents: object) -> object:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(tagger, "prepare", broken)
+    with pytest.raises(MemoryError, match="no room"):
+        list(tag_stream(tagger, _documents(3)))
+    assert _readers() == 0
