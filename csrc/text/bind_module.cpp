@@ -10,4 +10,5 @@ PYBIND11_MODULE(_text, m) {
   bioner::register_tokenize(m);
   bioner::register_vectors(m);
   bioner::register_vocabulary(m);
+  bioner::register_word_forms(m);
 }

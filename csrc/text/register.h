@@ -10,5 +10,6 @@ void register_tags(pybind11::module_& m);
 void register_tokenize(pybind11::module_& m);
 void register_vectors(pybind11::module_& m);
 void register_vocabulary(pybind11::module_& m);
+void register_word_forms(pybind11::module_& m);
 
 }  // namespace bioner
