@@ -65,6 +65,28 @@ def test_the_real_sample_against_another_parser(shared: Path) -> None:
     assert any(p.section == "vernacular title" for d in documents for p in d.passages)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_real_sample_against_pubmed_parser(shared: Path) -> None:
+    peer = pytest.importorskip("pubmed_parser", reason="pubmed_parser, the peer, is not installed")
+    path = shared / "formats" / "pubmed-xml" / "pubmedsample18n0001.xml.gz"
+    records = list(peer.parse_medline_xml(str(path), year_info_only=True, nlm_category=False))
+    documents = list(read_documents(path))
+    assert len(records) == len(documents) == 177
+
+    def words(document: Document, section: str) -> list[str]:
+        passages = [p for p in document.passages if p.section == section]
+        # The peer writes the labels of an abstract in several parts into its text.
+        labels = [p.infons.get("label", "") if len(passages) > 1 else "" for p in passages]
+        return " ".join(f"{label} {p.text}" for label, p in zip(labels, passages, strict=True)).split()
+
+    for record, document in zip(records, documents, strict=True):
+        assert document.id == record["pmid"]
+        assert words(document, "title") == record["title"].split()
+        assert words(document, "abstract") == record["abstract"].split()
+        assert words(document, "vernacular title") == record["vernacular_title"].split()
+        assert document.infons.get("year", "") == record["pubdate"]
+
+
 def test_a_single_article(shared: Path) -> None:
     (document,) = read_documents(shared / "formats" / "pubmed-xml" / "pubmed-29768149.xml")
     assert document.id == "29768149"

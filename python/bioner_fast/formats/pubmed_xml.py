@@ -120,12 +120,23 @@ def _flat(source: Source, element: etree._Element) -> str:
     return text.strip()
 
 
+def _year(article: etree._Element) -> str | None:
+    """The year of publication; old articles have it only inside a phrase (``1998 Dec-1999 Jan``)."""
+    date = article.find("Journal/JournalIssue/PubDate")
+    if date is None:
+        date = article.find("Book/PubDate")
+    if date is None:
+        return None
+    year = date.findtext("Year")
+    found = None if year else re.search("[0-9]{4}", date.findtext("MedlineDate") or "")
+    return found.group() if found else year
+
+
 def _infons(citation: etree._Element, article: etree._Element, language: str) -> dict[str, str]:
     """Journal, year, language, DOI and PMC identifier, as far as they are there."""
     infons: dict[str, str | None] = {
         "journal": article.findtext("Journal/ISOAbbreviation") or article.findtext("Journal/Title"),
-        "year": article.findtext("Journal/JournalIssue/PubDate/Year")
-        or article.findtext("Book/PubDate/Year"),
+        "year": _year(article),
         "language": language,
     }
     parent = citation.getparent()
