@@ -60,6 +60,10 @@ inline constexpr auto kNeverEnds = std::to_array<Word>({
     "vs",
 });
 
+// Words before the initials of a name.
+inline constexpr auto kBeforeName =
+    std::to_array<Word>({"and", "by", "from", "of", "or", "thank", "thanks", "to", "with"});
+
 // Words that commonly start a sentence and are no names.
 inline constexpr auto kStarters = std::to_array<Word>({
     "A",           "After",      "All",          "Although", "Among",         "An",        "Analysis",
@@ -83,6 +87,7 @@ static_assert(std::is_sorted(kNeverLast.begin(), kNeverLast.end()));
 static_assert(std::is_sorted(kBeforeNumber.begin(), kBeforeNumber.end()));
 static_assert(std::is_sorted(kNotLast.begin(), kNotLast.end()));
 static_assert(std::is_sorted(kNeverEnds.begin(), kNeverEnds.end()));
+static_assert(std::is_sorted(kBeforeName.begin(), kBeforeName.end()));
 static_assert(std::is_sorted(kStarters.begin(), kStarters.end()));
 
 }  // namespace bioner

@@ -241,7 +241,7 @@ class Splitter {
     if (kind != Next::kUpper) return true;
     if (is_single(word)) return false;  // more initials
     // A name behind an initial follows a name, another initial, or nothing.
-    return is_long_word(last - 1) && !has(last - 1, kUpper);
+    return is_long_word(last - 1) && !has(last - 1, kUpper) && !is_one_of(last - 1, kBeforeName);
   }
 
   // "P < 0. 05": a slip of the writer, no sentence.

@@ -205,11 +205,7 @@ VectorScan scan_vectors_text(std::string_view file, std::int64_t begin, std::int
   while (whole && !lines.empty() && blank(lines.back())) lines.pop_back();  // blank lines at the end
   const auto found = static_cast<std::int64_t>(lines.size());
   const auto line_of = [&](std::int64_t i) { return first_line + i; };
-  if (count >= 0 && whole && found > count) {
-    throw TextError(line_of(count),
-                    "the header promises " + std::to_string(count) + " words, but the file goes on");
-  }
-  const std::int64_t n = std::min(found, limit);
+  const std::int64_t n = std::min(found, count < 0 ? limit : std::min(count, limit));
   std::vector<Entry> entries(static_cast<std::size_t>(n));
   parallel_for(n, 1024, threads, [&](std::int64_t from, std::int64_t to) {
     for (std::int64_t i = from; i < to; ++i) {
@@ -235,6 +231,10 @@ VectorScan scan_vectors_text(std::string_view file, std::int64_t begin, std::int
     }
     add_word(word, scan);
     scan.value_offsets.push_back(entry.values);
+  }
+  if (count >= 0 && whole && found > count) {
+    throw TextError(line_of(count),
+                    "the header promises " + std::to_string(count) + " words, but the file goes on");
   }
   if (count >= 0 && n < std::min(count, limit)) {
     throw TextError(0, "the file is cut off: the header promises " + std::to_string(count) + " words, " +

@@ -190,7 +190,7 @@ def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
     with atomic_directory(folder, force=True, manifest=False) as temporary:
         with _synced(temporary / "matrix.bin") as out:
             arrays = read_arrays(file, None, threads, out)
-        small = {
+        small: dict[str, npt.NDArray[Any]] = {
             "text": arrays.words.buffer,
             "offsets": arrays.words.offsets,
             "slots": arrays.slots,
