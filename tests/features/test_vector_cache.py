@@ -112,7 +112,9 @@ def test_a_damaged_copy_is_made_again(source: Path, builds: list[str], name: str
     assert len(builds) == 2
 
 
-@pytest.mark.parametrize("key", ["cache_version", "hash_index_version", "byteorder", "source_bytes", "source_mtime_ns"])
+@pytest.mark.parametrize(
+    "key", ["cache_version", "hash_index_version", "byteorder", "source_bytes", "source_mtime_ns"]
+)
 def test_another_version_is_made_again(source: Path, builds: list[str], key: str) -> None:
     WordVectors.load(source)
     meta = source.parent / "v.bin.bioner-cache" / "meta.json"
@@ -135,7 +137,9 @@ def test_a_read_only_folder_is_left_alone(source: Path, builds: list[str], tmp_p
     assert list((tmp_path / "user-cache").glob("v.bin-*.bioner-cache"))
 
 
-def test_no_place_to_write_means_memory(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_place_to_write_means_memory(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     blocked = write(tmp_path, "blocked", b"a file where a folder should be")
     monkeypatch.setenv("BIONER_CACHE", str(blocked / "below"))
 

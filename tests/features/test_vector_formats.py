@@ -167,7 +167,9 @@ def test_places_that_are_no_files(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_give_vectors_or_a_sentence(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
+def test_any_bytes_give_vectors_or_a_sentence(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
     path = write(tmp_path_factory.getbasetemp(), "any.bin", content)
     try:
         vectors = load(path)
@@ -195,7 +197,11 @@ numbers = st.one_of(
 )
 
 
-@given(st.lists(st.tuples(numbers, st.sampled_from(["{!r}", "{:.17g}", "{:e}", "{:.3f}", "{:.30f}"])), min_size=1))
+@given(
+    st.lists(
+        st.tuples(numbers, st.sampled_from(["{!r}", "{:.17g}", "{:e}", "{:.3f}", "{:.30f}"])), min_size=1
+    )
+)
 def test_numbers_are_read_as_python_reads_them(
     tmp_path_factory: pytest.TempPathFactory, values: list[tuple[float, str]]
 ) -> None:

@@ -10,12 +10,18 @@ ROWS = [[float(i) + j / 4 for j in range(3)] for i in range(len(WORDS))]
 
 
 def binary(
-    words: list[bytes], rows: list[list[float]], *, newline: bytes = b"\n", count: int | None = None, dim: int = 3
+    words: list[bytes],
+    rows: list[list[float]],
+    *,
+    newline: bytes = b"\n",
+    count: int | None = None,
+    dim: int = 3,
 ) -> bytes:
     """A word2vec binary."""
     n = len(words) if count is None else count
     body = b"".join(
-        word + b" " + struct.pack(f"<{len(row)}f", *row) + newline for word, row in zip(words, rows, strict=True)
+        word + b" " + struct.pack(f"<{len(row)}f", *row) + newline
+        for word, row in zip(words, rows, strict=True)
     )
     return f"{n} {dim}\n".encode() + body
 
@@ -23,9 +29,7 @@ def binary(
 def text(words: list[str], rows: list[list[float]], *, header: bool, end: str = "\n") -> bytes:
     """word2vec text, GloVe (no header) or fastText (``end=" \\n"``)."""
     head = f"{len(words)} {len(rows[0])}\n" if header else ""
-    lines = (
-        f"{word} {' '.join(map(str, row))}{end}" for word, row in zip(words, rows, strict=True)
-    )
+    lines = (f"{word} {' '.join(map(str, row))}{end}" for word, row in zip(words, rows, strict=True))
     return (head + "".join(lines)).encode()
 
 

@@ -66,7 +66,10 @@ def test_line_ends_count_where_lines_are_not_wrapped() -> None:
     assert len(sentences("One line.\r\n\r\nanother")) == 2
 
 
-@given(st.lists(st.sampled_from(PARTS), max_size=30).map(" ".join) | st.lists(st.sampled_from(PARTS)).map("".join))
+@given(
+    st.lists(st.sampled_from(PARTS), max_size=30).map(" ".join)
+    | st.lists(st.sampled_from(PARTS)).map("".join)
+)
 def test_sentences_cover_all_tokens_once(text: str) -> None:
     result = segment([text], threads=1)
     offsets = result.sentence_offsets.tolist()

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from reference import tokenizer
 
 from bioner_fast import _text
 from bioner_fast.features.tokenize import UNICODE_VERSION, segment, sentence_split, tokenize
+from reference import tokenizer
 
 # The oracle knows the characters of the running Python; later versions only add some.
 RUNNING = tuple(map(int, unicodedata.unidata_version.split(".")))
 PINNED = tuple(map(int, UNICODE_VERSION.split(".")))
 needs_older_python = pytest.mark.skipif(
-    RUNNING > PINNED, reason=f"this Python has Unicode {unicodedata.unidata_version}, newer than the pinned tables"
+    RUNNING > PINNED,
+    reason=f"this Python has Unicode {unicodedata.unidata_version}, newer than the pinned tables",
 )
 
 SPECIAL = [
@@ -26,7 +27,9 @@ SPECIAL = [
     ".", "IL-2", "p53", "½", "²", "Ⅷ", "中文", "हिन्दी", "ﬁ", "ﬀ", "\u00ad", "'", "…",
 ]  # fmt: skip
 assigned = st.characters(exclude_categories=("Cn",))
-texts = st.lists(st.one_of(st.sampled_from(SPECIAL), assigned, st.text(alphabet="aB1.-( \n")), max_size=40).map("".join)
+texts = st.lists(
+    st.one_of(st.sampled_from(SPECIAL), assigned, st.text(alphabet="aB1.-( \n")), max_size=40
+).map("".join)
 
 
 @needs_older_python
