@@ -32,8 +32,10 @@ def test_classes_follow_the_published_rule(tokens: list[str], threads: int) -> N
 @pytest.mark.parametrize(
     ("token", "expected"),
     [
-        ("TP53", "allcaps"), ("A", "allcaps"), ("Xq26", "initcap"), ("mRNA", "hascap"), ("298delTCAT", "hascap"),
-        ("85T", "allcaps"), ("of", "nocaps"), (",", "nocaps"), ("12", "nocaps"), ("Δ", "allcaps"), ("Éa", "initcap"),
+        ("TP53", "allcaps"), ("A", "allcaps"), ("Xq26", "initcap"), ("mRNA", "hascap"), ("298delTCAT",
+        "hascap"),
+        ("85T", "allcaps"), ("of", "nocaps"), (",", "nocaps"), ("12", "nocaps"), ("Δ", "allcaps"),
+        ("Éa", "initcap"),
         ("ǅ", "nocaps"), ("β", "nocaps"), ("Ⅳ", "allcaps"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_windows(golden: dict[str, Any], corpora: list[Corpus], name: str, tmp_p
     theirs |= dict(zip(rows.tolist(), golden["arrays"][f"idx_{name}"].tolist(), strict=False))
     windows = []
     offsets = corpora[0].sentence_offsets.tolist()
-    for begin, end in zip(offsets[:-1], offsets[1:], strict=True):
+    for begin, end in itertools.pairwise(offsets):
         for t in range(begin, end):
             window = [rows[m] if begin <= m < end else PADDING_ROW for m in range(t - 3, t + 4)]
             windows.append([theirs[int(row)] for row in window])

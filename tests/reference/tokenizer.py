@@ -1,4 +1,4 @@
-"""The rule of the tokenizer as a regular expression over kinds of characters, by the running Python's Unicode."""
+"""The tokenizer's rule as a regular expression over kinds of characters, by the running Python's Unicode."""
 
 from __future__ import annotations
 
