@@ -24,23 +24,6 @@ std::int64_t line_of(std::string_view file, std::size_t position) {
   return 1 + std::count(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(position), '\n');
 }
 
-// The start of the line, short enough for a message.
-std::string excerpt(std::string_view line) {
-  constexpr std::size_t kLongest = 60;
-  std::string shown = "\"";
-  for (std::size_t i = 0; i < std::min(line.size(), kLongest); ++i) {
-    const char c = line[i];
-    if (c == '\t') {
-      shown += "\\t";
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      shown += '?';
-    } else {
-      shown += c;
-    }
-  }
-  return shown + (line.size() > kLongest ? "...\"" : "\"");
-}
-
 std::string columns_text(std::int64_t n) { return std::to_string(n) + (n == 1 ? " column" : " columns"); }
 
 // Refuses what is not UTF-8 text and returns an upper bound of the number of lines.
@@ -191,7 +174,7 @@ class Reader {
     if (index < 0 || index >= columns_) {
       fail(line, std::string("expected a ") + what + " in column " + std::to_string(column) +
                      " (0 is the first, -1 the last), found " + columns_text(columns_) + ": " +
-                     excerpt(whole_line(line)));
+                     quoted(whole_line(line)));
     }
     return index;
   }
@@ -202,7 +185,7 @@ class Reader {
       const auto wanted = std::clamp<std::int64_t>(options_.min_columns, 1, 3);
       fail(line, "expected at least " + columns_text(options_.min_columns) + " (" + kinds[wanted - 1] +
                      ", separated by a tab or spaces), found " + std::to_string(count) + ": " +
-                     excerpt(whole_line(line)));
+                     quoted(whole_line(line)));
     }
     columns_ = count;
     token_column_ = resolve(options_.token_column, line, "token");
@@ -215,7 +198,7 @@ class Reader {
     if (count != columns_) {
       if (columns_ != 0) {
         fail(line, "expected " + columns_text(columns_) + " as in the lines before, found " +
-                       std::to_string(count) + ": " + excerpt(whole_line(line)));
+                       std::to_string(count) + ": " + quoted(whole_line(line)));
       }
       set_columns(line, count);
     }

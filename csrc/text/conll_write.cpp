@@ -23,7 +23,8 @@ std::string write_conll(const ConllWriteInput& in) {
   const auto* text = reinterpret_cast<const char*>(in.text);
   for (const std::vector<std::string>& names : in.label_names) {
     for (const std::string& name : names) {
-      if (!writable(name)) throw TextError(0, "the tag \"" + name + "\" is empty or contains white space");
+      if (!writable(name))
+        throw TextError(0, "the tag " + quoted(name) + " is empty or contains white space");
     }
   }
   std::string out;
@@ -46,8 +47,8 @@ std::string write_conll(const ConllWriteInput& in) {
       if (!writable(token) || token == kDocumentMarker) {
         throw TextError(
             0,
-            "token " + std::to_string(i) + " (\"" + std::string(token.substr(0, 60)) +
-                "\") is empty, contains white space or is the document marker: a column file cannot hold it");
+            "token " + std::to_string(i) + " (" + quoted(token) +
+                ") is empty, contains white space or is the document marker: a column file cannot hold it");
       }
       out += token;
       for (std::size_t k = 0; k < in.label_ids.size(); ++k) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 namespace bioner {
 
@@ -16,5 +17,21 @@ class TextError : public std::runtime_error {
  private:
   std::int64_t line_;
 };
+
+// The start of a text in quotes, fit for a one-line message.
+inline std::string quoted(std::string_view text) {
+  constexpr std::size_t kLongest = 60;
+  std::string shown = "\"";
+  for (const char c : text.substr(0, kLongest)) {
+    if (c == '\t') {
+      shown += "\\t";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      shown += '?';
+    } else {
+      shown += c;
+    }
+  }
+  return shown + (text.size() > kLongest ? "...\"" : "\"");
+}
 
 }  // namespace bioner
