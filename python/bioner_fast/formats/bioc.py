@@ -171,10 +171,11 @@ class _Reader:
             for location in _children(item, "locations"):
                 start = _integer(location, "offset", name)
                 spans.append((start, start + _integer(location, "length", name)))
-            if not spans:
-                self.native.loose.append((passage, sentence, item))
-                continue
             mention = None if item.get("text") is None else _string(item, "text")
+            if not spans:
+                loose = {"id": _optional(item.get("id")), "infons": _infons(item), "text": mention}
+                self.native.loose.append((passage, sentence, loose))
+                continue
             self.pending.append(
                 _Pending(item, _infons(item), level, passage, Claim(tuple(spans), mention, base))
             )
@@ -380,6 +381,4 @@ def _restore(native: BiocNative, passages: list[Node], top: list[Node]) -> None:
             if 0 <= sentence < len(parent["sentences"]):
                 parent = parent["sentences"][sentence]
             home = parent["annotations"]
-        home.append(
-            {"id": node.get("id"), "infons": _infons(node), "text": node.get("text"), "locations": []}
-        )
+        home.append({**node, "locations": []})
