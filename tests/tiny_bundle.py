@@ -15,10 +15,10 @@ from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import TaskHead, save_bundle
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 
-WORDS = (
-    "the of in and is a with cancer breast disease gene BRCA1 tumor cell alpha beta TNF IL 0 - . , ( ) patients "
-    "Crohn syndrome treated Sjogren mutation protein induced familial"
-).split()
+WORDS = """
+the of in and is a with cancer breast disease gene BRCA1 tumor cell alpha beta TNF IL 0 - . , ( ) patients
+Crohn syndrome treated Sjogren mutation protein induced familial
+""".split()  # noqa: SIM905
 
 
 def iobes(*types: str) -> TagSet:

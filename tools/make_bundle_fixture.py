@@ -14,13 +14,13 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from tiny_bundle import save_tiny  # noqa: E402
-
 from bioner_fast.models.bundle import FORMAT_VERSION  # noqa: E402
 from bioner_fast.tagging.tagger import Tagger  # noqa: E402
+from tiny_bundle import save_tiny  # noqa: E402
 
 TEXTS = [
-    "Familial breast cancer and Crohn disease (BRCA1). TNF-α induced tumor cells in patients with Sjögren syndrome.",
+    "Familial breast cancer and Crohn disease (BRCA1). "
+    "TNF-α induced tumor cells in patients with Sjögren syndrome.",
     "",
     "\ufeffIL-2 is a protein.\r\nThe gene of the 🙂 mutation treated with alpha beta.",
 ]

@@ -1,4 +1,4 @@
-"""Bundles: what is saved is what is loaded; what is not whole, changed or newer is refused in one sentence."""
+"""Bundles: what is saved is loaded; what is not whole, changed or newer is refused in one sentence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_bundle import WORDS, heads, network, save_tiny
 
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError, FormatError, UsageError
@@ -18,6 +17,7 @@ from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.files import write_manifest
 from bioner_fast.models.bundle import FORMAT_VERSION, FeatureSchema, add_provenance, load_bundle, save_bundle
 from bioner_fast.tagging.tagger import Tagger
+from tiny_bundle import WORDS, heads, network, save_tiny
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
@@ -161,20 +161,20 @@ def test_missing_truncated_and_changed_tensors(copy: Path, name: str) -> None:
     file = copy / f"{name}.safetensors"
     data = file.read_bytes()
     file.write_bytes(data[:-1])
-    with pytest.raises(BionerError, match=f"{name}.safetensors is not whole: {len(data)} bytes expected"):
+    with pytest.raises(BionerError, match=rf"{name}\.safetensors is not whole: {len(data)} bytes expected"):
         load_bundle(copy)
     file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(BionerError, match=f"{name}.safetensors is damaged"):
+    with pytest.raises(BionerError, match=rf"{name}\.safetensors is damaged"):
         load_bundle(copy)
     file.write_bytes(b"")
     write_manifest(copy)
     with pytest.raises(FormatError, match="safetensors"):
         load_bundle(copy)
     file.unlink()
-    with pytest.raises(BionerError, match=f"{name}.safetensors is missing"):
+    with pytest.raises(BionerError, match=rf"{name}\.safetensors is missing"):
         load_bundle(copy)
     write_manifest(copy)
-    with pytest.raises(BionerError, match=f"{name}.safetensors is missing"):
+    with pytest.raises(BionerError, match=rf"{name}\.safetensors is missing"):
         load_bundle(copy)
 
 
@@ -251,7 +251,7 @@ def test_folders_that_are_no_bundles(saved: Path, tmp_path: Path) -> None:
         load_bundle(tmp_path / "nothing")
     with pytest.raises(BionerError, match="is not a model"):
         load_bundle(tmp_path)
-    with pytest.raises(BionerError, match="did you mean .*model"):
+    with pytest.raises(BionerError, match=r"did you mean .*model"):
         load_bundle(saved.parent)
     (tmp_path / "bundle.json").write_text('{"format_version": 1}', encoding="utf-8")
     with pytest.raises(BionerError, match=r"no manifest\.json"):

@@ -13,7 +13,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_bundle import WORDS, heads, save_tiny
 
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
@@ -23,6 +22,7 @@ from bioner_fast.models.bundle import load_bundle
 from bioner_fast.tagging.predict import BLOCK, Predictor, blocks
 from bioner_fast.tagging.scores import span_scores
 from bioner_fast.tagging.tagger import Tagger, batches, pick_device
+from tiny_bundle import WORDS, heads, save_tiny
 
 Facts = list[list[tuple[int, int, str, str, float | None, str | None]]]
 

@@ -74,8 +74,11 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         return _fail(f"{message}{hint}", getattr(error, "exit_code", 2))
-    except BrokenPipeError:
-        # The reader of our output went away (``| head``): not an error, and nothing more can be written.
+    except (BrokenPipeError, SystemExit) as error:
+        # The reader of our output went away (``| head``): not an error, and nothing more can be written. (Typer
+        # turns it into an exit with status 1.)
+        if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except UsageError as error:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bioner_fast import __version__
@@ -193,11 +194,11 @@ def save_bundle(
     for head in tasks:
         for name, tensor in head.tables.items():
             state[f"{_TABLE}{head.name}.{name}"] = tensor.detach().cpu().contiguous()
-    words = {"buffer": np.ascontiguousarray(vocabulary.words.buffer), "offsets": vocabulary.words.offsets}
+    words = vocabulary.words.packed()
     with atomic_directory(path, force=force) as folder:
         _save_tensors(folder / _WEIGHTS, state)
         _save_tensors(folder / _EMBEDDINGS, {"weight": stored})
-        _save_tensors(folder / _VOCABULARY, {name: torch.from_numpy(a.copy()) for name, a in words.items()})
+        _save_tensors(folder / _VOCABULARY, _arrays(buffer=words.buffer, offsets=words.offsets))
         write_json(folder / _FACTS, facts)
     logger.info(
         "bundle %s: %.1f MB (%s words x %d in %s)",
@@ -218,6 +219,10 @@ def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
     umask = os.umask(0)
     os.umask(umask)
     path.chmod(0o666 & ~umask)
+
+
+def _arrays(**arrays: NDArray[Any]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 
 def _task_facts(head: TaskHead) -> dict[str, Any]:
@@ -356,7 +361,7 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     return Bundle(folder, network, vocabulary, schema, tasks, provenance, _size(folder))
 
 
-def _strings(buffer: np.ndarray, offsets: np.ndarray, path: Path) -> StringColumn:  # type: ignore[type-arg]
+def _strings(buffer: NDArray[Any], offsets: NDArray[Any], path: Path) -> StringColumn:
     """A string column of arrays from disk, which nobody has checked yet."""
     good = (
         buffer.dtype == np.uint8

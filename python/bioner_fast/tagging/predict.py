@@ -6,10 +6,11 @@ differently. Here the network only ever sees blocks of exactly so many tokens an
 with padding and empty sentences), so that every matrix product of a run has one shape. Blocks are cut with
 enough neighbouring tokens on either side that every window is whole.
 
-That leaves the place of a row within one shape. It made no difference for the layers of the published networks
-(MKL, AVX2, 1 and 2 threads), but does for tiny layers whose rows are not aligned. So a predictor tries it with
-its own network when it is made, and falls back to float64, where rounding is a billion times smaller than any
-tie that could flip. A test feeds the same sentences in many batch sizes and compares bits.
+That leaves the place of a row within one shape. It made no difference for the layers of the published
+networks (MKL, AVX2, 1 and 2 threads), but does for tiny layers whose rows are not aligned. So a predictor
+tries it with its own network when it is made, and falls back to float64, whose rounding is a billion times
+smaller than the one that could flip a tie. A test feeds the same sentences in many batch sizes and compares
+bits.
 """
 
 from __future__ import annotations

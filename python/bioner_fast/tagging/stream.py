@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 
 from bioner_fast.data.document import Document
@@ -36,7 +36,7 @@ def tag_stream(
     merge: bool = False,
     keep_tokens: bool = False,
     counts: Counts | None = None,
-) -> Iterator[Document]:
+) -> Generator[Document, None, None]:
     """Tag documents as they come; results are those of :meth:`Tagger.tag`, one by one, in the same order.
 
     A thread reads and splits ahead while the network runs. At most a few batches are in memory, so it does
