@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bioner_fast.ops import _native
-from bioner_fast.ops.viterbi import check_chain
+from bioner_fast.ops.viterbi import check_chain, detached
 
 
 def crf_log_likelihood(
@@ -70,7 +70,7 @@ def crf_marginals(
         tensor([[0.2689, 0.7311]])
     """
     check_chain(emissions, transitions, offsets, start, end)
-    out: Tensor = _marginals(emissions, transitions, offsets, start, end)
+    out: Tensor = _marginals(*detached(emissions, transitions, offsets, start, end))
     return out
 
 
@@ -110,7 +110,7 @@ def span_marginals(
     _native.check_like("spans", spans, "emissions", emissions, dtype=False)
     if spans.shape[1] != 3:
         raise ValueError(f"`spans` must have shape [M, 3], got {list(spans.shape)}")
-    out: Tensor = _span_marginals(emissions, tags, transitions, offsets, start, end, spans)
+    out: Tensor = _span_marginals(*detached(emissions, tags, transitions, offsets, start, end, spans))
     return out
 
 

@@ -54,8 +54,13 @@ def viterbi_decode(
     check_chain(emissions, transitions, offsets, start, end)
     if readout not in READOUTS:
         raise ValueError(f'`readout` must be "path" or "forward_argmax", got {readout!r}')
-    tags, scores = _viterbi_decode(emissions, transitions, offsets, start, end, READOUTS[readout])
+    tags, scores = _viterbi_decode(*detached(emissions, transitions, offsets, start, end), READOUTS[readout])
     return tags, scores
+
+
+def detached(*tensors: Tensor | None) -> list[Tensor | None]:
+    """For ops without a gradient: their outputs then require none either."""
+    return [None if tensor is None else tensor.detach() for tensor in tensors]
 
 
 def check_chain(
