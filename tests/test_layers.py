@@ -40,7 +40,11 @@ def imported_modules(path: Path) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {parts[1] for parts in (name.split(".") for name in names) if parts[0] == "bioner_fast" and len(parts) > 1}
+    return {
+        parts[1]
+        for parts in (name.split(".") for name in names)
+        if parts[0] == "bioner_fast" and len(parts) > 1
+    }
 
 
 def test_imports_only_from_the_left() -> None:
@@ -66,8 +70,8 @@ def test_commands_that_need_no_network_do_not_load_torch() -> None:
         for path in sorted((PACKAGE / folder).rglob("*.py"))
         if path.name != "__init__.py"
     ]
-    code = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\nprint('torch' in sys.modules)"
-    assert run(code).strip() == "False"
+    imports = f"import importlib, sys\nfor name in {modules!r}: importlib.import_module(name)\n"
+    assert run(imports + "print('torch' in sys.modules)").strip() == "False"
 
 
 def test_the_command_table_loads_neither_numpy_nor_torch() -> None:

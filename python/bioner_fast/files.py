@@ -42,7 +42,9 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     text = "b" not in mode
     fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
-        with os.fdopen(fd, mode, encoding="utf-8" if text else None, newline="\n" if text else None) as stream:
+        with os.fdopen(
+            fd, mode, encoding="utf-8" if text else None, newline="\n" if text else None
+        ) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -72,7 +74,9 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def atomic_directory(path: str | os.PathLike[str], *, force: bool = False, manifest: bool = True) -> Iterator[Path]:
+def atomic_directory(
+    path: str | os.PathLike[str], *, force: bool = False, manifest: bool = True
+) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that becomes ``path`` by one rename when the block ends well.
 
     With ``manifest`` a ``manifest.json`` of the size and SHA-256 of every file is added, which
@@ -132,7 +136,9 @@ def verify_directory(path: str | os.PathLike[str]) -> None:
     if not folder.is_dir():
         raise BionerError(f"{folder} is not a folder")
     if not manifest.is_file():
-        raise BionerError(f"{folder} has no {MANIFEST_NAME}: it is not a folder written by bioner-fast, or not whole")
+        raise BionerError(
+            f"{folder} has no {MANIFEST_NAME}: it is not a folder written by bioner-fast, or not whole"
+        )
     try:
         files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
         entries = [(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()]

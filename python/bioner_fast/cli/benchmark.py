@@ -9,7 +9,9 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the command ``benchmark``."""
-    group = typer.Typer(no_args_is_help=True, help="Throughput of the kernels and of tagging on this machine.")
+    group = typer.Typer(
+        no_args_is_help=True, help="Throughput of the kernels and of tagging on this machine."
+    )
     app.add_typer(group, name="benchmark")
 
     @group.command()

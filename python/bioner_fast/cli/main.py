@@ -32,7 +32,8 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True),
     ] = False,
 ) -> None:
     """Train and run fast biomedical named-entity recognisers.
@@ -92,7 +93,9 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except Exception as error:
         if debug:
             raise
-        return _fail(f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1)
+        return _fail(
+            f"internal error: {type(error).__name__}: {error} (run again with --debug for the traceback)", 1
+        )
 
 
 def _fail(message: str, status: int) -> int:

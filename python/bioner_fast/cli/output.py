@@ -32,5 +32,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title:
     for row in rows:
         table.add_row(*row)
     # A pipe has no width: never cut figures there.
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+    console = Console(
+        file=sys.stdout, width=None if sys.stdout.isatty() else 200, highlight=False, markup=False
+    )
     console.print(table)

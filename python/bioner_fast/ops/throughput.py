@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -33,7 +34,9 @@ def sentence_offsets(tokens: int, generator: torch.Generator) -> Tensor:
     return torch.cat([torch.zeros(1, dtype=torch.int64), ends, torch.tensor([tokens])])
 
 
-def measure_kernels(tokens: int = 200_000, device: str = "cpu", seconds: float = 0.5) -> Iterator[Measurement]:
+def measure_kernels(
+    tokens: int = 200_000, device: str = "cpu", seconds: float = 0.5
+) -> Iterator[Measurement]:
     """Time every op, one after the other; each for about ``seconds``.
 
     Example:
@@ -56,7 +59,11 @@ def measure_kernels(tokens: int = 200_000, device: str = "cpu", seconds: float =
 
     values = random(tokens, WIDTH)
     moved = values.nbytes * (1 + WINDOW)
-    yield row(f"window_gather, window {WINDOW}, width {WIDTH}", lambda: ops.window_gather(values, offsets, WINDOW), moved)
+    yield row(
+        f"window_gather, window {WINDOW}, width {WIDTH}",
+        lambda: ops.window_gather(values, offsets, WINDOW),
+        moved,
+    )
 
     weight = random(50_000, WIDTH)
     ids = torch.randint(0, 50_000, (tokens,), generator=generator).to(device)
@@ -66,17 +73,21 @@ def measure_kernels(tokens: int = 200_000, device: str = "cpu", seconds: float =
         moved,
     )
     for k in TAG_SETS:
-        emissions, transitions = random(tokens, k), random(k, k)
-        yield row(f"viterbi_decode, {k} tags", lambda: ops.viterbi_decode(emissions, transitions, offsets))
+        decode = partial(ops.viterbi_decode, random(tokens, k), random(k, k), offsets)
+        yield row(f"viterbi_decode, {k} tags", decode)
     for k in TAG_SETS:
-        emissions = random(tokens, k).requires_grad_()
-        transitions = random(k, k).requires_grad_()
-        tags = torch.randint(0, k, (tokens,), generator=generator).to(device)
-
-        def step() -> None:
-            ops.crf_log_likelihood(emissions, tags, transitions, offsets).sum().backward()
-
+        step = _crf_step(random(tokens, k), random(k, k), torch.randint(0, k, (tokens,)).to(device), offsets)
         yield row(f"crf_log_likelihood forward and backward, {k} tags", step)
+
+
+def _crf_step(emissions: Tensor, transitions: Tensor, tags: Tensor, offsets: Tensor) -> Callable[[], None]:
+    emissions.requires_grad_()
+    transitions.requires_grad_()
+
+    def step() -> None:
+        torch.autograd.backward(ops.crf_log_likelihood(emissions, tags, transitions, offsets).sum())
+
+    return step
 
 
 def _median_seconds(call: Callable[[], object], budget: float, device: str) -> float:
