@@ -99,6 +99,9 @@ Tensor Tensor::from(const py::handle& object, const char* argument) {
   } else if (view.device.type != dlpack::kCpu && view.device.type != dlpack::kCudaHost) {
     throw py::value_error(tick(argument) + " must be on the CPU or a CUDA device");
   }
+#if !defined(BIONER_WITH_CUDA)
+  if (result.is_cuda) require_cuda_build(argument);
+#endif
   if (view.strides != nullptr && result.numel() > 0) {
     std::int64_t expected = 1;
     for (int i = view.ndim - 1; i >= 0; --i) {
@@ -202,13 +205,13 @@ void check_ids(const Tensor& ids, std::int64_t limit, const std::int64_t* also) 
   }
 }
 
-void require_cuda_build(const char* op) {
+void require_cuda_build(const char* name) {
 #if defined(BIONER_WITH_CUDA)
-  (void)op;
+  (void)name;
 #else
   throw std::runtime_error(
-      std::string(op) +
-      ": got CUDA tensors, but this build of bioner_fast has no CUDA kernels; install it where "
+      tick(name) +
+      " got CUDA tensors, but this build of bioner_fast has no CUDA kernels; install it where "
       "nvcc is found (or with BIONER_CUDA=ON), or move the tensors to the CPU");
 #endif
 }

@@ -79,7 +79,7 @@ void check_offsets(const Tensor& offsets, std::int64_t tokens);
 void check_ids(const Tensor& ids, std::int64_t limit, const std::int64_t* also = nullptr);
 
 // Every CUDA branch begins with it: a CPU build throws RuntimeError, which says how to get the CUDA kernels.
-void require_cuda_build(const char* op);
+void require_cuda_build(const char* name);
 
 // `status` is a cudaError_t; RuntimeError unless it is success.
 void check_cuda(int status, const char* op);

@@ -306,6 +306,7 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
                               padding_sum.present() ? padding_sum.data : nullptr,
                               padding_is_apart,
                               workspace.data,
+                              slots.present(),
                               slots.present() ? slots.as<std::int64_t>() : nullptr,
                               limit,
                               out.data};

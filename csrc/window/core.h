@@ -60,7 +60,7 @@ BIONER_HD BIONER_INLINE Outside outside(TokenRange sentence, std::int64_t t, int
 
 // The row of the output that run number `rank` of the sorted keys, with this id, is written to.
 BIONER_HD BIONER_INLINE std::int64_t weight_row(const GradWeight& op, std::int64_t id, std::int64_t rank) {
-  if (op.slots == nullptr) return id;
+  if (!op.sparse) return id;
   return rank + (op.padding_sum != nullptr && op.padding_is_apart && id > op.padding_id ? 1 : 0);
 }
 

@@ -78,7 +78,7 @@ void combine_weight(const GradWeight& op) {
     Sum<T>* sums = parts + (block * 3 + 1) * width;
     // The rank of the run: that of the block's first run, and one for each change of id behind it.
     std::int64_t rank = 0;
-    if (op.slots != nullptr) {
+    if (op.sparse) {
       rank = op.slots[block];
       for (std::int64_t i = block * kKeysPerBlock + 1; i <= last; ++i)
         rank += key_id(op.keys[i]) != key_id(op.keys[i - 1]);
@@ -97,7 +97,7 @@ void combine_weight(const GradWeight& op) {
   }
   if (padding_sum != nullptr && op.padding_is_apart) {
     std::int64_t row = op.padding_id;
-    if (op.slots != nullptr) {
+    if (op.sparse) {
       row = unique_rows(
           op.keys,
           std::lower_bound(op.keys, op.keys + tokens, static_cast<std::uint64_t>(op.padding_id) << 32) -
@@ -152,7 +152,7 @@ void grad_weight(const GradWeight& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
   const std::int64_t tokens = op.sentences.tokens;
   const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
-  if (op.slots == nullptr) {
+  if (!op.sparse) {
     parallel_for(op.limit, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
       memset(static_cast<char*>(op.out) + begin * row_bytes, 0,
              static_cast<std::size_t>((end - begin) * row_bytes));

@@ -264,7 +264,7 @@ void grad_weight_blocks(const GradWeight& op, std::int64_t begin, std::int64_t e
     Sum<T>* parts = static_cast<Sum<T>*>(op.workspace) + block * 3 * width;
     const std::int64_t first = block * kKeysPerBlock;
     const std::int64_t last = first + kKeysPerBlock < tokens ? first + kKeysPerBlock : tokens;
-    std::int64_t slot = op.slots == nullptr ? 0 : op.slots[block];
+    std::int64_t slot = op.sparse ? op.slots[block] : 0;
     std::int64_t i = first;
     while (i < last) {
       const auto id = static_cast<std::int64_t>(op.keys[i] >> 32);

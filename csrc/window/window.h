@@ -65,7 +65,8 @@ struct GradWeight {
       padding_sum;  // accumulators [D]: what `padding` would get; null where window is 1 (nothing to add)
   bool padding_is_apart;  // no key has padding_id: the row is written apart (where padding_sum is given)
   void* workspace;        // accumulators [key_block_count(N), 3, D]
-  std::int64_t* slots;    // sparse (CPU only): scratch [key_block_count(N)]; null for a dense gradient
+  bool sparse;            // CPU only: `out` has the rows in use, in order, and not all
+  std::int64_t* slots;    // where sparse: scratch [key_block_count(N)]
   std::int64_t limit;     // V
   void* out;              // dense: [V, D], written whole; sparse: [unique_rows, D]
 };
