@@ -34,13 +34,14 @@ from bioner_fast.data.tasks import normal_type
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.features.folding import FOLDING_VERSION
 from bioner_fast.features.vocabulary import Vocabulary
+from bioner_fast.features.word_forms import WORD_FORMS_VERSION
 from bioner_fast.files import MANIFEST_NAME, atomic_directory, verify_directory, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.decoders import DECODERS
-from bioner_fast.models.networks import build_network
+from bioner_fast.models.registry import build_network
 
 if TYPE_CHECKING:
-    from bioner_fast.models.networks import TaggingNetwork
+    from bioner_fast.models.base import Network
 
 FORMAT_VERSION = 1
 PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
@@ -102,7 +103,7 @@ class Bundle:
     """
 
     path: Path
-    network: TaggingNetwork
+    network: Network
     vocabulary: Vocabulary
     schema: FeatureSchema
     tasks: tuple[TaskHead, ...]
@@ -115,26 +116,29 @@ class Bundle:
         Raises:
             UsageError: there is no such head, or the choice is open; the message lists the heads.
         """
-        known = ", ".join(head.name for head in self.tasks)
         if name is not None:
             for head in self.tasks:
                 if head.name == name:
                     return head
-            raise UsageError(f"{self.path} has no task {name!r}; it has {known}")
+            raise UsageError(f"{self.path} has no task {name!r}; it has {_names(self.tasks)}")
         heads = [head for head in self.tasks if head.kind == "ner"] or list(self.tasks)
         if len(heads) != 1:
-            raise UsageError(f"{self.path} has several tasks, choose one of {known}")
+            raise UsageError(f"{self.path} has several tasks, choose one of {_names(heads)} (--head)")
         return heads[0]
 
     def describe(self) -> str:
         """One line: size on disk and what takes it."""
-        tasks = ", ".join(head.name for head in self.tasks)
-        return f"{self.path}: {self.size / 1e6:.1f} MB, {len(self.vocabulary):,} words, tasks {tasks}"
+        words = len(self.vocabulary)
+        return f"{self.path}: {self.size / 1e6:.1f} MB, {words:,} words, tasks {_names(self.tasks)}"
+
+
+def _names(heads: Sequence[TaskHead]) -> str:
+    return ", ".join(head.name for head in heads)
 
 
 def save_bundle(
     path: str | os.PathLike[str],
-    network: TaggingNetwork,
+    network: Network,
     vocabulary: Vocabulary,
     tasks: Sequence[TaskHead],
     *,
@@ -183,6 +187,7 @@ def save_bundle(
             "normalization": schema.normalization,
             "folding": schema.folding,
             "folding_version": schema.folding_version,
+            **({"word_forms_version": WORD_FORMS_VERSION} if network.uses_forms else {}),
             "words": len(vocabulary),
             "dimensions": int(table.shape[1]),
             "precision": precision,
