@@ -166,14 +166,10 @@ def read_arrays(file: VectorFile, max_rank: int | None, threads: int, out: IO[by
         slots, _ = _text.build_index(words.buffer, words.offsets)
     n, dim = len(words), file.header.dim
     matrix = np.empty((n if out is None else 0, dim), np.float32)
-    done = 0
-    for block, zeros, bad in file.rows(value_offsets, threads):
+    for block, zeros, bad in file.rows(value_offsets, threads, matrix if out is None else None):
         zero, not_finite = zero + zeros, not_finite + bad
-        if out is None:
-            matrix[done : done + len(block)] = block
-        else:
+        if out is not None:
             out.write(block.data)
-        done += len(block)
     statistics = VectorStatistics(file.header.format, len(repeated), invalid, zero, not_finite)
     return Arrays(words, slots, matrix, repeated, statistics)
 

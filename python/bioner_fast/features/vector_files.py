@@ -205,7 +205,10 @@ class VectorFile:
         return StringColumn(text, offsets), value_offsets, invalid
 
     def rows(
-        self, value_offsets: npt.NDArray[np.int64], threads: int = 0
+        self,
+        value_offsets: npt.NDArray[np.int64],
+        threads: int = 0,
+        into: npt.NDArray[np.float32] | None = None,
     ) -> Iterator[tuple[npt.NDArray[np.float32], int, int]]:
         """Yield the vectors in blocks: float32 [m, dim] (reused by the next block), zero rows, rows not
         finite.
@@ -215,10 +218,10 @@ class VectorFile:
         """
         dim = self.header.dim
         step = max(1, _BLOCK_BYTES // (4 * dim))
-        block = np.empty((min(step, len(value_offsets)), dim), np.float32)
+        block = np.empty((min(step, len(value_offsets)) if into is None else 0, dim), np.float32)
         for start in range(0, len(value_offsets), step):
             part = value_offsets[start : start + step]
-            rows = block[: len(part)]
+            rows = block[: len(part)] if into is None else into[start : start + step]
             zero, not_finite = _text.read_vector_rows(
                 self._data, self.path, self.header.binary, part, rows, threads
             )
