@@ -1,4 +1,4 @@
-"""The published networks, step by step: weights, losses and predictions of the reference outputs within 1e-5."""
+"""The published networks, step by step: weights, losses and predictions within 1e-5 of the reference."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def assert_state(module: torch.nn.Module, expected: dict[str, Tensor]) -> None:
     state = module.state_dict()
     assert set(state) == set(expected)
     for name, value in expected.items():
-        torch.testing.assert_close(state[name], value, rtol=0, atol=TOLERANCE, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(
+            state[name], value, rtol=0, atol=TOLERANCE, msg=lambda m, n=name: f"{n}: {m}"
+        )
 
 
 def windows(ids: Tensor, caps: Tensor | None = None) -> Features:
@@ -86,7 +88,9 @@ def test_single_cnn(shared: Path) -> None:
     network.towers[0].load_state_dict(data.tower("init", "", "hidden"))
     network.heads[0].load_state_dict(data.head("init", "out"))
     features, targets = windows(data["X"]), data["Y"].argmax(1)
-    torch.testing.assert_close(probabilities(network, features, "NER"), data["pred_init"], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(
+        probabilities(network, features, "NER"), data["pred_init"], rtol=0, atol=TOLERANCE
+    )
     optimizer = Optimizer("adam", named(network), 1e-3)
     for step in range(5):
         rows = torch.arange(8 * step, 8 * step + 8)
@@ -96,7 +100,9 @@ def test_single_cnn(shared: Path) -> None:
         assert loss.item() == pytest.approx(float(data["losses"][step]), abs=TOLERANCE)
     assert_state(network.towers[0], data.tower("after", "", "hidden"))
     assert_state(network.heads[0], data.head("after", "out"))
-    torch.testing.assert_close(probabilities(network, features, "NER"), data["pred_after"], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(
+        probabilities(network, features, "NER"), data["pred_after"], rtol=0, atol=TOLERANCE
+    )
 
 
 def test_baseline_mlp(shared: Path) -> None:
@@ -117,7 +123,9 @@ def test_baseline_mlp(shared: Path) -> None:
     network.towers[0].load_state_dict(tower("init"))
     network.heads[0].load_state_dict(data.head("init", "out"))
     features, targets = windows(data["X"], data["Xcaps"]), data["Y"].argmax(1)
-    torch.testing.assert_close(probabilities(network, features, "NER"), data["pred_init"], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(
+        probabilities(network, features, "NER"), data["pred_init"], rtol=0, atol=TOLERANCE
+    )
     optimizer = Optimizer("sgd", named(network), 0.1, network.embedding.words, 0.1)
     for step in range(5):
         rows = torch.arange(8 * step, 8 * step + 8)
@@ -129,7 +137,9 @@ def test_baseline_mlp(shared: Path) -> None:
     assert_state(network.heads[0], data.head("after", "out"))
     torch.testing.assert_close(network.embedding.words.data, data["emb_after"], rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(network.embedding.caps.data, data["caps_after"], rtol=0, atol=TOLERANCE)
-    torch.testing.assert_close(probabilities(network, features, "NER"), data["pred_after"], rtol=0, atol=TOLERANCE)
+    torch.testing.assert_close(
+        probabilities(network, features, "NER"), data["pred_after"], rtol=0, atol=TOLERANCE
+    )
 
 
 def test_multi_output(shared: Path) -> None:
@@ -152,7 +162,9 @@ def test_multi_output(shared: Path) -> None:
             if len(own):
                 part = slice(int(own[0]), int(own[-1]) + 1)
                 assert part.stop - part.start == len(own)
-                losses[head] = clipped_cross_entropy(network.logits(hidden, head, part), targets[own].argmax(1)) / 8
+                losses[head] = (
+                    clipped_cross_entropy(network.logits(hidden, head, part), targets[own].argmax(1)) / 8
+                )
         loss = losses[0] + losses[1]
         loss.backward()
         optimizer.step()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import Tensor
@@ -37,7 +39,7 @@ def network(arch: str, caps: bool, tune: bool, sharing: str = "multi-output") ->
 def naive_windows(features: Features, window: int) -> list[list[int]]:
     rows = []
     offsets = features.offsets.tolist()
-    for start, stop in zip(offsets, offsets[1:], strict=False):
+    for start, stop in pairwise(offsets):
         for t in range(start, stop):
             around = range(t - window // 2, t + window // 2 + 1)
             rows.append([int(features.word_ids[i]) if start <= i < stop else 0 for i in around])
@@ -63,7 +65,12 @@ def test_training_is_the_same(arch: str, caps: bool, tune: bool, optimizer: str)
         rows: list[slice | Tensor] = [slice(start, start + 10), torch.arange(start, start + 10)]
         losses = []
         for net, opt, batch in zip(networks, optimizers, rows, strict=True):
-            loss = clipped_cross_entropy(net(features, batch)["A" if step % 2 else "B"], targets[start : start + 10]) / 10
+            loss = (
+                clipped_cross_entropy(
+                    net(features, batch)["A" if step % 2 else "B"], targets[start : start + 10]
+                )
+                / 10
+            )
             loss.backward()
             opt.step(net.embedding.take_row_gradients())
             losses.append(loss.item())
@@ -107,7 +114,9 @@ def test_heads_that_are_not_asked_for_are_not_computed() -> None:
 
 
 def test_no_tokens() -> None:
-    features = Features(torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.uint8), torch.tensor([0, 0]))
+    features = Features(
+        torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.uint8), torch.tensor([0, 0])
+    )
     for logits in (network("cnn", True, False)(features)["A"], network("mlp", True, False)(features)["A"]):
         assert logits.shape == (0, 5)
 
@@ -115,7 +124,9 @@ def test_no_tokens() -> None:
 def test_config_rebuilds_the_network() -> None:
     net = network("cnn", True, True, "dependent")
     again = build_network(net.config)
-    assert {n: v.shape for n, v in again.state_dict().items()} == {n: v.shape for n, v in net.state_dict().items()}
+    assert {n: v.shape for n, v in again.state_dict().items()} == {
+        n: v.shape for n, v in net.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +52,9 @@ def test_token_batches_hold_every_token_once() -> None:
     batches = TokenBatches(text([5, 6, 7]), 4)
     plan = batches.plan(np.random.default_rng(0), 3, 16)
     seen = [batch.tokens.tolist() for batch in batches.batches(plan)]  # type: ignore[union-attr]
-    assert sorted(sum(seen, [])) == list(range(3, 16))
+    assert sorted(chain.from_iterable(seen)) == list(range(3, 16))
     assert [len(part) for part in seen] == [4, 4, 4, 1]
-    assert sum(seen, []) != list(range(3, 16))
+    assert list(chain.from_iterable(seen)) != list(range(3, 16))
     rest = [batch.tokens.tolist() for batch in batches.batches(plan, 2)]  # type: ignore[union-attr]
     assert rest == seen[2:]
 
@@ -94,7 +95,9 @@ def test_span_batches_straddle_corpora_and_may_be_short() -> None:
         start, stop = batch.tokens.start, batch.tokens.stop
         starts.add(start)
         assert stop == min(start + 8, 30)
-        parts = {head: (start + rows.start, start + rows.stop, tags.tolist()) for head, rows, tags in batch.parts}
+        parts = {
+            head: (start + rows.start, start + rows.stop, tags.tolist()) for head, rows, tags in batch.parts
+        }
         expected = {}
         if start < 10:
             expected[0] = (start, min(stop, 10), list(range(start, min(stop, 10))))

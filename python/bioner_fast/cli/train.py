@@ -21,13 +21,17 @@ _HELP = """Train a model; print its scores on devel and test.
 Example: bioner-fast train --arch cnn --tasks sample-disease --out runs/sample --viterbi
 """
 
-_BESIDE: dict[str, tuple[type, Any, Any]] = {
-    "config": (Path | None, None, typer.Option("--config", help="TOML file with any of these settings; flags win.")),
+_BESIDE: dict[str, tuple[Any, Any, Any]] = {
+    "config": (
+        Path | None,
+        None,
+        typer.Option("--config", help="TOML file with any of these settings; flags win."),
+    ),
     "viterbi": (bool, False, typer.Option("--viterbi", help="Same as --decoder viterbi.")),
     "resume": (bool, False, typer.Option("--resume", help="Go on with the run in --out.")),
     "force": (bool, False, typer.Option("--force", help="Replace the run in --out.")),
     "as_json": (bool, False, typer.Option("--json", help="Print one JSON object.")),
-}  # type: ignore[dict-item]
+}
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +77,9 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(",") if part.strip())
     except ValueError:
-        raise UsageError(f"{flag(name)}: expected whole numbers separated by commas, found {text!r}") from None
+        raise UsageError(
+            f"{flag(name)}: expected whole numbers separated by commas, found {text!r}"
+        ) from None
 
 
 def _train(values: dict[str, Any]) -> None:
@@ -115,7 +121,10 @@ def _show(result: TrainResult, *, as_json: bool) -> None:
     rows = []
     for task, splits in result.tasks.items():
         for split, facts in splits.items():
-            figures = [f"{facts[key]:.2f}" if key in facts else "-" for key in ("precision", "recall", "f1", "accuracy")]
+            figures = [
+                f"{facts[key]:.2f}" if key in facts else "-"
+                for key in ("precision", "recall", "f1", "accuracy")
+            ]
             rows.append([task, split, *figures])
     print_table(["Task", "Split", "P", "R", "F1", "Accuracy"], rows)
     print(f"step {result.selected_step}: {result.selection}")  # noqa: T201

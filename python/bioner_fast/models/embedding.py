@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
     """Rows of the word table, followed by the capitalisation embedding if there is one.
 
-    The word table is never a parameter that autograd accumulates into: a table of a million rows would get a gradient of a
-    million rows. In training with ``tune_words`` the rows in use become leaves; their gradients wait in
-    :meth:`take_row_gradients` for an optimiser that updates those rows only.
+    The word table is never a parameter that autograd accumulates into: a table of a million rows would get a
+    gradient of a million rows. In training with ``tune_words`` the rows in use become leaves; their gradients
+    wait in :meth:`take_row_gradients` for an optimiser that updates those rows only.
 
     Args:
         rows: rows of the word table.
@@ -55,7 +55,7 @@ class TokenEmbedding(nn.Module):
         return torch.cat([rows, F.embedding(caps, self.caps)], 1)
 
     def take_row_gradients(self) -> tuple[Tensor, Tensor] | None:
-        """Row numbers [R] (with repetitions) and gradients [R, word_dim] since the last call; None if there are none."""
+        """Row numbers [R], with repetitions, and gradients [R, word_dim] since the last call, if any."""
         leaves = [(ids, rows.grad) for ids, rows in self._leaves if rows.grad is not None]
         self._leaves.clear()
         if not leaves:

@@ -1,4 +1,5 @@
-"""Two layouts of packed text for windowed networks: padded text for contiguous rows, windows of ids for any rows.
+"""Two layouts of packed text for windowed networks: padded text for contiguous rows, windows of ids for any
+rows.
 
 ```text
 padded text, window 7:   P P P a b c P P P d e P P P        (P: the PADDING row)
@@ -6,8 +7,8 @@ window of `a`:           P P P a b c P
 window of `d`:                       P P P d e P P          (neighbours share their padding)
 ```
 
-In padded text the window of every token is a run of consecutive rows, so whatever is computed per position is computed
-once and used by up to seven tokens.
+In padded text the window of every token is a run of consecutive rows, so whatever is computed per position is
+computed once and used by up to seven tokens.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class PaddedText:
     host_starts: Tensor
 
     def rows(self, start: int, stop: int, window: int) -> tuple[Tensor, Tensor, Tensor]:
-        """``word_ids`` [R], ``caps`` [R] and ``starts`` [stop - start] into them, for the tokens of a range."""
+        """``word_ids`` [R], ``caps`` [R] and, for the tokens of a range, ``starts`` into them."""
         first = int(self.host_starts[start])
         last = int(self.host_starts[stop - 1]) + window
         return self.word_ids[first:last], self.caps[first:last], self.starts[start:stop] - first

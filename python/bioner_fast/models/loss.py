@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 # Probabilities are clipped to [CLIP, 1 - CLIP]; outside, the gradient is zero.

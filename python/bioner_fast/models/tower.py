@@ -1,20 +1,22 @@
 """The tower: windows of embedded tokens to hidden features. One implementation for every architecture.
 
-With filters it is the published CNN (convolutions over the window, all positions kept); without, the published MLP (the
-window itself). Both have two forms that give the same numbers:
+With filters it is the published CNN (convolutions over the window, all positions kept); without, the
+published MLP (the window itself). Both have two forms that give the same numbers:
 
-- *packed*, for tokens that follow one another: every convolution position of the text is computed once, as a GEMM, and its
-  output is gathered into the windows that contain it;
-- *gathered*, for tokens in any order: each window is computed for itself, 3.8 times the work in the convolutions.
+- *packed*, for tokens that follow one another: every convolution position of the text is computed once, as a
+  GEMM, and its output is gathered into the windows that contain it;
+- *gathered*, for tokens in any order: each window is computed for itself, 3.8 times the work in the
+  convolutions.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from bioner_fast.ops import window_gather
@@ -56,11 +58,14 @@ class Tower(nn.Module):
         if self.widths:
             size = sum(window - width + 1 for width in self.widths) * filters
         sizes = [size, *hidden]
-        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.hidden = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.out_features = sizes[-1]
-        # Rows of the convolution outputs (one per position and width) that make up a window that starts at row 0.
+        # Rows of the convolution outputs (one per position and width) that make up a window that starts at
+        # row 0.
         slots = [p * len(self.widths) + k for k, w in enumerate(self.widths) for p in range(window - w + 1)]
-        self.register_buffer("slots", torch.tensor(slots or range(window), dtype=torch.int64), persistent=False)
+        self.register_buffer(
+            "slots", torch.tensor(slots or range(window), dtype=torch.int64), persistent=False
+        )
         self.slots: Tensor
 
     def reset(self, generator: torch.Generator | None = None) -> None:
@@ -90,7 +95,8 @@ class Tower(nn.Module):
             rows = starts[:, None] + self.slots
             return self._top(F.embedding(rows, embedded).view(len(starts), -1))
         span = max(self.widths) | 1
-        # Row r of `runs` holds embedded rows r, r + 1, ... next to one another; each width takes its first columns.
+        # Row r of `runs` holds embedded rows r, r + 1, ... next to one another; each width takes its first
+        # columns.
         if (short := span // 2 + 1 - min(self.widths)) > 0:  # the last windows of a narrow width
             embedded = F.pad(embedded, (0, 0, 0, short))
         bounds = torch.tensor([0, len(embedded)], device=embedded.device)

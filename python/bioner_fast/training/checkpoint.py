@@ -1,7 +1,8 @@
 """Checkpoints: safetensors and JSON, complete at every moment.
 
-``state.json`` names the tensor files that belong to it and is replaced last, by one rename; files that no state names any
-more are deleted after that. A run that is killed anywhere in between finds the previous state whole.
+``state.json`` names the tensor files that belong to it and is replaced last, by one rename; files that no
+state names any more are deleted after that. A run that is killed anywhere in between finds the previous state
+whole.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class CheckpointFolder:
             file = self.path / f"{group}.safetensors"
             if not file.exists():
                 with atomic_write(file, "wb") as out:
-                    out.write(save({name: value.detach().cpu().contiguous() for name, value in values.items()}))
+                    out.write(
+                        save({name: value.detach().cpu().contiguous() for name, value in values.items()})
+                    )
         write_json(self.path / STATE, {**facts, "groups": sorted(tensors)})
         kept = {f"{group}.safetensors" for group in tensors} | {STATE}
         for file in self.path.iterdir():

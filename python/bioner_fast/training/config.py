@@ -1,4 +1,4 @@
-"""Everything that fixes a training run: one dataclass, whose every field is a flag of ``bioner-fast train``."""
+"""Everything that fixes a training run: one dataclass, each field a flag of ``bioner-fast train``."""
 
 from __future__ import annotations
 
@@ -13,27 +13,35 @@ from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_write
 
 CHOICES: dict[str, tuple[str, ...]] = {
-    "arch": ("cnn", "mlp"),
+    "arch": ("cnn", "mlp", "idcnn"),
     "sharing": ("single", "multi-output", "dependent"),
-    "decoder": ("argmax", "viterbi", "forward-argmax"),
+    "decoder": ("argmax", "viterbi", "forward-argmax", "crf"),
     "scheme": ("iobes", "iob2"),
-    "optimizer": ("adam", "sgd"),
+    "optimizer": ("adam", "adamw", "sgd"),
     "batches": ("tokens", "sentences"),
+    "schedule": ("constant", "linear"),
     "normalization": ("default", "published"),
     "vector_precision": ("float16", "float32"),
     "selection": ("devel", "last"),
     "device": ("auto", "cpu", "cuda"),
 }
 
-# The published settings (filter_widths () is no convolution at all).
-PUBLISHED: dict[str, dict[str, Any]] = {
+# What the published code does not do.
+_PLAIN: dict[str, Any] = {"batches": "tokens", "schedule": "constant", "clip": 0.0, "average": 0.0}
+# The published settings of cnn and mlp (filter_widths () is no convolution at all); idcnn's are our own.
+DEFAULTS: dict[str, dict[str, Any]] = {
     "cnn": {
         "filter_widths": (3, 4, 5), "hidden": (1200,), "dropout": 0.75, "caps": False, "tune_vectors": False,
-        "optimizer": "adam", "learning_rate": 1e-4, "batch_size": 200, "decoder": "argmax",
+        "optimizer": "adam", "learning_rate": 1e-4, "batch_size": 200, "decoder": "argmax", **_PLAIN,
     },
     "mlp": {
         "filter_widths": (), "hidden": (300,), "dropout": 0.0, "caps": True, "tune_vectors": True,
-        "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi",
+        "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi", **_PLAIN,
+    },
+    "idcnn": {
+        "filter_widths": (), "hidden": (), "dropout": 0.4, "caps": False, "tune_vectors": False,
+        "optimizer": "adamw", "learning_rate": 1.5e-3, "batch_size": 800, "decoder": "crf", "epochs": 15,
+        "batches": "sentences", "schedule": "linear", "clip": 5.0, "average": 0.998, "patience": 5,
     },
 }  # fmt: skip
 
@@ -55,32 +63,40 @@ class TrainConfig:
         50
     """
 
-    tasks: tuple[str, ...] = _flag((), "Tasks, separated by commas: names of folders in --data, paths, or samples.")
-    arch: str = _flag("cnn", "Architecture: cnn or mlp.")
+    tasks: tuple[str, ...] = _flag(
+        (), "Tasks, separated by commas: names of folders in --data, paths, or samples."
+    )
+    arch: str = _flag("cnn", "Architecture: cnn, mlp or idcnn (the accurate one).")
     sharing: str | None = _flag(
         None, "Several tasks: multi-output (the default) or dependent (exactly two, the first trained first)."
     )
-    data: str | None = _flag(None, "Folder that holds a folder per task with train.tsv, devel.tsv and test.tsv.")
+    data: str | None = _flag(
+        None, "Folder that holds a folder per task with train.tsv, devel.tsv and test.tsv."
+    )
     vectors: str | None = _flag(
         None, "Word vectors: word2vec, GloVe or fastText .vec. Without: random vectors that are fine-tuned."
     )
     out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
     percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
     scheme: str = _flag("iobes", "Tag scheme to train with: iobes or iob2.")
-    decoder: str | None = _flag(None, "argmax, viterbi or forward-argmax  [default: cnn argmax, mlp viterbi]")
+    decoder: str | None = _flag(None, "argmax, viterbi, forward-argmax or crf (idcnn)  [default: cnn argmax, mlp viterbi, idcnn crf]")
     window: int = _flag(7, "Positions of the window around each token, odd.")
     filter_widths: tuple[int, ...] | None = _flag(None, "cnn: widths of the convolutions  [default: 3,4,5]")
     filters: int = _flag(100, "cnn: filters per width.")
     hidden: tuple[int, ...] | None = _flag(None, "Sizes of the hidden layers  [default: cnn 1200, mlp 300]")
     dropout: float | None = _flag(None, "Dropout before the output  [default: cnn 0.75, mlp 0]")
     caps: bool | None = _flag(None, "Capitalisation embedding  [default: mlp yes, cnn no]")
-    tune_vectors: bool | None = _flag(None, "Fine-tune the word vectors  [default: mlp yes, cnn only random ones]")
+    tune_vectors: bool | None = _flag(
+        None, "Fine-tune the word vectors  [default: mlp yes, cnn only random ones]"
+    )
     vector_learning_rate: float = _flag(1.0, "Learning rate of fine-tuned word vectors, as a multiple.")
     vector_dim: int = _flag(100, "Width of random word vectors.")
     min_count: int = _flag(2, "Random word vectors: rarer words of the training data are UNKNOWN.")
     max_vocab: int | None = _flag(None, "Keep the vectors of this many words, the first of the file.")
     max_rank: int | None = _flag(None, "Read only this many rows of the vector file.")
-    normalization: str = _flag("default", "Look-up of words: default, or published (digits are not mapped to 0).")
+    normalization: str = _flag(
+        "default", "Look-up of words: default, or published (digits are not mapped to 0)."
+    )
     folding: bool = _flag(True, "Look-up folds Greek letters, dashes, ligatures and accents.")
     vector_precision: str = _flag("float16", "Precision of word vectors in the model: float16 or float32.")
     optimizer: str | None = _flag(None, "adam or sgd  [default: cnn adam, mlp sgd]")
@@ -122,15 +138,17 @@ class TrainConfig:
             else:
                 good = type(value).__name__ == kind.split(" ")[0]
             if not good:
-                raise UsageError(f"{flag(item.name)}: expected {kind.replace(' | None', '')}, found {value!r}")
+                raise UsageError(
+                    f"{flag(item.name)}: expected {kind.replace(' | None', '')}, found {value!r}"
+                )
             if item.name in CHOICES and value is not None and value not in CHOICES[item.name]:
                 known = ", ".join(CHOICES[item.name])
                 raise UsageError(f"{flag(item.name)}: expected one of {known}, found {value!r}")
 
     def _check_values(self) -> None:
         at_least = {
-            "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1, "epochs": 1,
-            "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1,
+            "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1,
+            "epochs": 1,             "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1,
         }  # fmt: skip
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -157,7 +175,9 @@ class TrainConfig:
         if self.arch == "cnn" and self.filter_widths == ():
             raise UsageError("--filter-widths: a cnn needs at least one; take --arch mlp for none")
         if self.tune_vectors is False and self.vectors is None and self.tasks:
-            raise UsageError("--no-tune-vectors: random vectors that are never trained are of no use; give --vectors")
+            raise UsageError(
+                "--no-tune-vectors: random vectors that are never trained are of no use; give --vectors"
+            )
         self._check_tasks()
         parse_interval(self.checkpoint_every)
 
@@ -171,11 +191,15 @@ class TrainConfig:
             raise UsageError(f"--sharing single: expected one task, found {len(names)}")
         multi = self.sharing == "multi-output" or (self.sharing is None and len(names) > 1)
         if multi and self.epochs is not None:
-            raise UsageError("--epochs: multi-output training counts steps; give --steps and --evaluate-every")
+            raise UsageError(
+                "--epochs: multi-output training counts steps; give --steps and --evaluate-every"
+            )
         if names and not multi and (self.steps is not None or self.evaluate_every is not None):
             raise UsageError("--steps and --evaluate-every belong to multi-output training; give --epochs")
         if multi and self.batches != "tokens":
-            raise UsageError("--batches: multi-output training always takes contiguous rows from a random start")
+            raise UsageError(
+                "--batches: multi-output training always takes contiguous rows from a random start"
+            )
 
     def resolved(self) -> TrainConfig:
         """All values filled in.
@@ -226,7 +250,9 @@ class TrainConfig:
             raise BionerError(f"{os.fspath(path)} cannot be read: {error.strerror}") from None
         known = {item.name for item in fields(cls)}
         if unknown := sorted(set(values) - known):
-            raise FormatError(path, f"unknown entry {unknown[0]!r}; entries are the flags of train, as in batch_size")
+            raise FormatError(
+                path, f"unknown entry {unknown[0]!r}; entries are the flags of train, as in batch_size"
+            )
         return cls(**{**values, **(overrides or {})})
 
 

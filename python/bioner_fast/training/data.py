@@ -103,6 +103,7 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
             vocabulary,
             normalization=config.normalization,
             folding=config.folding,
+            forms=config.arch == "idcnn",
             threads=config.threads or 0,
         )
         tags = torch.from_numpy(np.asarray(tagset.encode(corpus), dtype=np.int64))
@@ -112,7 +113,9 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
     for name, kind, tagset, found in corpora:
         train = split(found["train"], tagset)
         assert train is not None
-        tasks.append(PreparedTask(name, kind, tagset, train, split(found.get("devel"), tagset), found.get("test")))
+        tasks.append(
+            PreparedTask(name, kind, tagset, train, split(found.get("devel"), tagset), found.get("test"))
+        )
         missing = float((train.features.word_ids == 1).float().mean())
         logger.info(
             "%s: %s training tokens, %d tags, %.1f %% of the tokens without a vector",
@@ -141,7 +144,9 @@ def _word_table(
         # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
         rounded = table.half()
         if not bool(torch.isfinite(rounded).all()):
-            raise UsageError("--vector-precision: these vectors do not fit float16; give --vector-precision float32")
+            raise UsageError(
+                "--vector-precision: these vectors do not fit float16; give --vector-precision float32"
+            )
         table = rounded.float()
     return vocabulary, table
 
@@ -149,17 +154,6 @@ def _word_table(
 def training_text(tasks: Sequence[PreparedTask], heads: Sequence[int]) -> TrainingText:
     """The training corpora of some heads, laid end to end."""
     parts = [tasks[head].train for head in heads]
-    if len(parts) == 1:
-        features = parts[0].features
-    else:
-        shifted, shift = [parts[0].features.offsets[:1]], 0
-        for part in parts:
-            shifted.append(part.features.offsets[1:] + shift)
-            shift += len(part.features)
-        features = Features(
-            torch.cat([part.features.word_ids for part in parts]),
-            torch.cat([part.features.caps for part in parts]),
-            torch.cat(shifted),
-        )
     sizes = np.cumsum([0, *(len(part.tags) for part in parts)]).tolist()
+    features = Features.joined([part.features for part in parts])
     return TrainingText(features, torch.cat([part.tags for part in parts]), tuple(sizes), tuple(heads))

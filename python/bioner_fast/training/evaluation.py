@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from bioner_fast.data.scoring import score
+from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.decoders import decode
-from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.data import PreparedTask
 
@@ -29,7 +29,7 @@ def summary(facts: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 
 def score_devel(
-    network: TaggingNetwork, tasks: Sequence[PreparedTask], heads: Sequence[TaskHead], wanted: Sequence[int]
+    network: Network, tasks: Sequence[PreparedTask], heads: Sequence[TaskHead], wanted: Sequence[int]
 ) -> Scores:
     """Scores on the devel splits of some heads, by task name; tasks without devel are left out."""
     scores: Scores = {}
@@ -55,7 +55,8 @@ def score_devel(
 class Selector:
     """Which step to keep: the highest mean devel F1 of the entity tasks (dependent: of the second task).
 
-    Where only part-of-speech tasks have devel data their accuracy counts. Where none has, the last step is kept.
+    Where only part-of-speech tasks have devel data their accuracy counts. Where none has, the last step is
+    kept.
 
     Attributes:
         rule: a sentence that says what is selected on.

@@ -36,9 +36,12 @@ class RunFolder:
             raise BionerError(f"{self.path} is a file; choose another --out")
         found = [part for part in self._parts() if part.exists()]
         if found and not force:
-            how = "pass --resume to go on with it, " if self.config.exists() and not self.model.exists() else ""
+            how = (
+                "pass --resume to go on with it, " if self.config.exists() and not self.model.exists() else ""
+            )
             raise BionerError(
-                f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, or choose another --out"
+                f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, "
+                "or choose another --out"
             )
         for part in found:
             if part.is_dir():

@@ -55,7 +55,9 @@ class Position:
     best_value: float | None = None
     best_scores: dict[str, Any] = field(default_factory=dict)
     kept: tuple[int, int] | None = None  # the slice of the first task
-    epoch_random: dict[str, Any] = field(default_factory=dict)  # the generator's state when the epoch was planned
+    epoch_random: dict[str, Any] = field(
+        default_factory=dict
+    )  # the generator's state when the epoch was planned
     history: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
     loss_sum: float = 0.0  # over the steps of the epoch
@@ -78,9 +80,12 @@ def plan_phases(config: TrainConfig, prepared: Prepared) -> list[Phase]:
     tasks = prepared.tasks
     assert config.batch_size is not None
     if config.sharing == "multi-output":
-        assert config.steps is not None and config.evaluate_every is not None
+        assert config.steps is not None
+        assert config.evaluate_every is not None
         heads = tuple(range(len(tasks)))
-        spans = SpanBatches(training_text(tasks, heads), config.batch_size, config.steps, config.evaluate_every)
+        spans = SpanBatches(
+            training_text(tasks, heads), config.batch_size, config.steps, config.evaluate_every
+        )
         return [Phase(heads, (0,), spans, spans.epochs, True, False)]
     assert config.epochs is not None
     kind = SentenceBatches if config.batches == "sentences" else TokenBatches
@@ -204,9 +209,7 @@ class Trainer:
         network = self.network
         hidden = network.hidden(batch.features, batch.tokens, set(phase.towers))
         terms = [
-            clipped_cross_entropy(
-                network.logits(hidden, head, None if len(batch.parts) == 1 else rows), tags
-            )
+            clipped_cross_entropy(network.logits(hidden, head, None if len(batch.parts) == 1 else rows), tags)
             for head, rows, tags in batch.parts
         ]
         loss = (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / batch.size
@@ -215,15 +218,15 @@ class Trainer:
         return loss.detach()
 
     def _read_losses(self, pending: list[Tensor]) -> float:
-        """Add losses to the epoch's sum, one by one so that the sum does not depend on when they are read; their mean."""
+        """Add losses to the epoch's sum, one by one: whenever they are read, the sum is the same. Their mean."""
         losses = torch.stack(pending).tolist()
         for loss in losses:
             self.at.loss_sum += loss
         mean: float = sum(losses) / len(losses)
         if not math.isfinite(mean):
             raise BionerError(
-                f"training diverged: the loss is {mean} around step {self.at.step}; try a smaller --learning-rate "
-                f"(it is {self.config.learning_rate:g})"
+                f"training diverged: the loss is {mean} around step {self.at.step}; try a smaller "
+                f"--learning-rate (it is {self.config.learning_rate:g})"
             )
         return mean
 
@@ -245,7 +248,8 @@ class Trainer:
         self.metrics.write(at.history)
         shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in scores.items())
         progress.line(
-            f"{self._label(phase)}: step {at.step}, loss {loss:.4f}, devel {shown or '-'}, {speed:,.0f} tokens/s"
+            f"{self._label(phase)}: step {at.step}, loss {loss:.4f}, devel {shown or '-'}, "
+            f"{speed:,.0f} tokens/s"
         )
 
     def _label(self, phase: Phase) -> str:
@@ -265,7 +269,8 @@ class Trainer:
             for name, value in network.named_parameters()
             if value.requires_grad and (name in learns or ".".join(name.split(".")[:2]) in learns)
         }
-        assert config.optimizer is not None and config.learning_rate is not None
+        assert config.optimizer is not None
+        assert config.learning_rate is not None
         table = network.embedding.words if config.tune_vectors else None
         rate = config.learning_rate * config.vector_learning_rate
         return Optimizer(config.optimizer, parameters, config.learning_rate, table, rate)
@@ -304,7 +309,9 @@ class Trainer:
         tensors = groups[f"weights-{at.step}"]
 
         def part(prefix: str) -> dict[str, Tensor]:
-            return {name.partition("/")[2]: value for name, value in tensors.items() if name.startswith(prefix)}
+            return {
+                name.partition("/")[2]: value for name, value in tensors.items() if name.startswith(prefix)
+            }
 
         with torch.no_grad():
             self.network.load_state_dict(part("network/"), strict=False)

@@ -1,32 +1,36 @@
-"""SGD and Adam for the network's parameters, and the same for only those rows of the word table that a step used."""
+"""SGD, Adam and AdamW for the network's parameters, and the same for only those rows of the word table that a step used."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
+ADAMW_BETA2 = 0.98  # a memory of fifty steps: runs have few thousands
 
 
 class Optimizer:
     """One optimiser for all that a phase of training changes.
 
-    Adam is the form of the published code (and of the Adam paper's remark on efficiency): the step size is corrected for
-    the start, epsilon is added to the uncorrected root. Torch's adds it to the corrected one, so its epsilon is set anew for
-    every step.
+    Adam is the form of the published code (and of the Adam paper's remark on efficiency): the step size is
+    corrected for the start, epsilon is added to the uncorrected root. Torch's adds it to the corrected one,
+    so its epsilon is set anew for every step.
 
-    Rows of the word table get the same rules, but a row that a step does not use stays as it is, moments included (as in
-    torch's SparseAdam): a table of a million rows costs no more than the rows in use.
+    Rows of the word table get the same rules, but a row that a step does not use stays as it is, moments
+    included (as in torch's SparseAdam): a table of a million rows costs no more than the rows in use.
 
     Args:
-        kind: ``adam`` or ``sgd``.
+        kind: ``adam``, ``adamw`` or ``sgd``.
         parameters: by name; all of them are stepped, those without a gradient as if it were zero.
         learning_rate: of the parameters.
         table: the word table, if it is trained.
         table_learning_rate: of its rows.
+        weight_decay: of adamw, not for the table.
+        clip: longest gradient (of all parameters together, without the table); 0 for any.
+        schedule: factor of the learning rates at each step, counted from 0; always 1 without.
     """
 
     def __init__(
@@ -36,8 +40,13 @@ class Optimizer:
         learning_rate: float,
         table: Tensor | None = None,
         table_learning_rate: float = 0.0,
+        *,
+        weight_decay: float = 0.0,
+        clip: float = 0.0,
+        schedule: Callable[[int], float] | None = None,
     ) -> None:
         self.kind, self.steps = kind, 0
+        self.learning_rate, self.clip, self.schedule = learning_rate, clip, schedule
         self.parameters = dict(parameters)
         self.table, self.table_learning_rate = table, table_learning_rate
         self._moments: dict[str, Tensor] = {}
@@ -47,11 +56,20 @@ class Optimizer:
             self._inner = torch.optim.Adam(
                 values, learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
             )
-            if table is not None:
-                # Pages of zeros that are never touched take no memory.
-                self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
+        elif kind == "adamw":
+            self._inner = torch.optim.AdamW(
+                values,
+                learning_rate,
+                betas=(BETA1, ADAMW_BETA2),
+                eps=EPSILON,
+                weight_decay=weight_decay,
+                fused=True,
+            )
         else:
             self._inner = torch.optim.SGD(values, learning_rate, fused=True)
+        if table is not None and kind != "sgd":
+            # Pages of zeros that are never touched take no memory.
+            self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
 
     def step(self, row_gradients: tuple[Tensor, Tensor] | None = None) -> None:
         """Update the parameters from their gradients, and rows of the table, and forget the gradients.
@@ -65,18 +83,22 @@ class Optimizer:
                 parameter.grad = torch.zeros_like(parameter)
         if self.kind == "adam":
             self._inner.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA2**self.steps)
+        factor = 1.0 if self.schedule is None else self.schedule(self.steps - 1)
+        if self.schedule is not None:
+            self._inner.param_groups[0]["lr"] = self.learning_rate * factor
+        if self.clip > 0:
+            torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.clip)
         self._inner.step()
         self._inner.zero_grad(set_to_none=True)
         if self.table is not None and row_gradients is not None:
-            self._step_rows(self.table, *row_gradients)
+            self._step_rows(self.table, self.table_learning_rate * factor, *row_gradients)
 
-    def _step_rows(self, table: Tensor, rows: Tensor, gradients: Tensor) -> None:
-        rate = self.table_learning_rate
+    def _step_rows(self, table: Tensor, rate: float, rows: Tensor, gradients: Tensor) -> None:
         with torch.no_grad():
             if self.kind == "sgd":
                 table.index_add_(0, rows, gradients, alpha=-rate)
                 return
-            used, places = rows.unique(return_inverse=True)
+            used, places = rows.unique(return_inverse=True)  # type: ignore[no-untyped-call]
             total = gradients.new_zeros(len(used), gradients.shape[1]).index_add_(0, places, gradients)
             first = self._moments["first"].index_select(0, used).lerp_(total, 1 - BETA1)
             second = self._moments["second"].index_select(0, used).mul_(BETA2)
@@ -106,7 +128,17 @@ class Optimizer:
             }
             if found:
                 self._inner.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device) for key, value in found.items()
+                    key: value if key == "step" else value.to(parameter.device)
+                    for key, value in found.items()
                 }
         for key, moment in self._moments.items():
             moment.copy_(tensors[f"table/{key}"])
+
+
+def linear_decay(total: int, warmup: int, floor: float = 0.02) -> Callable[[int], float]:
+    """A schedule that rises over the first ``warmup`` steps and falls in a line to ``floor`` at step ``total``."""
+
+    def factor(step: int) -> float:
+        return min(1.0, (step + 1) / max(warmup, 1)) * max(floor, 1 - step / max(total, 1))
+
+    return factor

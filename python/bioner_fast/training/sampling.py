@@ -1,11 +1,12 @@
 """Which tokens make up a batch.
 
-An epoch is planned at its start from the random state, so a run that was stopped inside it draws the same plan again and
-goes on where it was.
+An epoch is planned at its start from the random state, so a run that was stopped inside it draws the same
+plan again and goes on where it was.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,9 @@ def draw_slice(n_tokens: int, fraction: float, rng: np.random.Generator) -> tupl
         return 0, n_tokens
     starts, length = slice_choices(n_tokens, fraction)
     if length == 0:
-        raise UsageError(f"--percent-keep {fraction:g} leaves none of the {n_tokens} tokens of the first task")
+        raise UsageError(
+            f"--percent-keep {fraction:g} leaves none of the {n_tokens} tokens of the first task"
+        )
     start = int(rng.integers(starts))
     return start, start + length
 
@@ -54,12 +57,14 @@ class Batch:
         tokens: a slice of it, or token numbers int64 [n].
         parts: per head with tokens in the batch: head, its rows in the batch, and their tags int64.
         size: n.
+        offsets: per part, int64 sentence offsets among its rows, where the batch is of whole sentences.
     """
 
     features: Features
     tokens: slice | Tensor
     parts: tuple[tuple[int, slice, Tensor], ...]
     size: int
+    offsets: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,9 @@ class TokenBatches:
         """Steps of a run (of whole sentences: about so many)."""
         return epochs * math.ceil(math.floor(self.text.bounds[1] * kept) / self.batch_size)
 
-    def plan(self, rng: np.random.Generator, start: int, stop: int, epoch: int = 0) -> list[npt.NDArray[np.int64]]:
+    def plan(
+        self, rng: np.random.Generator, start: int, stop: int, epoch: int = 0
+    ) -> list[npt.NDArray[np.int64]]:
         """Token numbers of every batch of an epoch."""
         order = rng.permutation(np.arange(start, stop, dtype=np.int64))
         return [order[i : i + self.batch_size] for i in range(0, len(order), self.batch_size)]
@@ -114,7 +121,7 @@ class TokenBatches:
 
 
 class SentenceBatches:
-    """Whole sentences, shuffled and laid end to end; a batch is the sentences that start within ``batch_size`` tokens."""
+    """Whole sentences, shuffled and laid end to end; a batch has about ``batch_size`` tokens."""
 
     def __init__(self, text: TrainingText, batch_size: int) -> None:
         self.text, self.batch_size = text, batch_size
@@ -131,25 +138,23 @@ class SentenceBatches:
         new = np.concatenate([[0], np.cumsum(lengths)])
         numbers = np.repeat(offsets[:-1][order] - new[:-1], lengths) + np.arange(new[-1])
         tokens = torch.from_numpy(numbers).to(self.text.tags.device)
-        features = self.text.features
-        shuffled = Features(
-            features.word_ids[tokens], features.caps[tokens], torch.from_numpy(new).to(tokens.device)
-        )
+        shuffled = self.text.features.take(tokens, torch.from_numpy(new).to(tokens.device))
         return TrainingText(shuffled, self.text.tags[tokens], (0, len(numbers)), self.text.heads)
 
     def batches(self, plan: TrainingText, first: int = 0) -> Iterator[Batch]:
         """The batches of a plan from number ``first`` on."""
         offsets = plan.features.offsets.cpu().numpy()
-        # Sentences belong to the batch that the middle of the running count falls into: about batch_size tokens each.
+        # Sentences belong to the batch that the middle of the running count falls into: about batch_size
+        # tokens each.
         group = (offsets[:-1] + offsets[1:]) // 2 // self.batch_size
         cuts = np.concatenate([[0], np.flatnonzero(np.diff(group)) + 1, [len(group)]])
         bounds = offsets[cuts].tolist()
-        for begin, end in list(zip(bounds, bounds[1:], strict=False))[first:]:
+        for begin, end in list(itertools.pairwise(bounds))[first:]:
             yield plan.contiguous(begin, end)
 
 
 class SpanBatches:
-    """The published multi-output order: contiguous rows from a random start in all corpora laid end to end."""
+    """The published multi-output order: contiguous rows of all corpora from a random start."""
 
     def __init__(self, text: TrainingText, batch_size: int, steps: int, steps_per_epoch: int) -> None:
         self.text, self.batch_size = text, batch_size
@@ -175,7 +180,7 @@ class SpanBatches:
         return np.stack([starts, np.minimum(starts + self.batch_size, limits)], 1)
 
     def batches(self, plan: npt.NDArray[np.int64], first: int = 0) -> Iterator[Batch]:
-        """The batches of a plan from number ``first`` on; one may be short at the end of the slice or the text."""
+        """The batches of a plan from number ``first`` on; one may be short, at an end of the text."""
         for begin, end in plan[first:].tolist():
             yield self.text.contiguous(begin, end)
 

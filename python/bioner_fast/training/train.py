@@ -66,7 +66,8 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
 
     Args:
         config: settings; what is None takes its default.
-        resume: go on with the run in ``config.out`` (settings come from there), bit for bit as if it had not stopped.
+        resume: go on with the run in ``config.out`` (settings come from there), bit for bit as if it had not
+            stopped.
         force: replace a run that lies there.
 
     Raises:
@@ -184,7 +185,9 @@ def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> d
 
 
 def _network(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
-    assert config.filter_widths is not None and config.hidden is not None and config.dropout is not None
+    assert config.filter_widths is not None
+    assert config.hidden is not None
+    assert config.dropout is not None
     shape = NetworkConfig(
         tasks=tuple((task.name, len(task.tagset.names)) for task in prepared.tasks),
         rows=prepared.table.shape[0],
@@ -212,14 +215,18 @@ def choose_device(name: str) -> torch.device:
     """
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise UsageError("--device cuda: this machine has no CUDA device that PyTorch can use; take --device cpu")
+        raise UsageError(
+            "--device cuda: this machine has no CUDA device that PyTorch can use; take --device cpu"
+        )
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def _fixed(config: TrainConfig, device: torch.device) -> TrainConfig:
     """With threads and device as they are on this machine, so that the saved settings say them."""
     values = _set_values(config)
-    return TrainConfig(**{**values, "threads": config.threads or torch.get_num_threads(), "device": device.type})
+    return TrainConfig(
+        **{**values, "threads": config.threads or torch.get_num_threads(), "device": device.type}
+    )
 
 
 def _set_values(config: TrainConfig) -> dict[str, Any]:
@@ -242,19 +249,23 @@ def resumed_config(config: TrainConfig, given: Mapping[str, Any] | None = None) 
         raise UsageError("--resume: name the run with --out")
     folder = RunFolder(out)
     if not folder.config.is_file():
-        raise BionerError(f"{out} holds no run to resume (it has no config.toml); leave --resume out to start one")
+        raise BionerError(
+            f"{out} holds no run to resume (it has no config.toml); leave --resume out to start one"
+        )
     saved = TrainConfig.load(folder.config, {"out": os.fspath(out)})
     if given is None:
         plain = TrainConfig(tasks=config.tasks)
-        given = {n: v for n, v in _set_values(config).items() if v != getattr(plain, n) or (n == "tasks" and v)}
+        given = {
+            n: v for n, v in _set_values(config).items() if v != getattr(plain, n) or (n == "tasks" and v)
+        }
     free = {}
     for name, value in given.items():
         if name in _FREE:
             free[name] = value
         elif value != getattr(saved, name) and not (name == "device" and value == "auto"):
             raise UsageError(
-                f"--resume: {flag(name)} is {value!r} here and {getattr(saved, name)!r} in {folder.config}; leave it out, "
-                "or start another run"
+                f"--resume: {flag(name)} is {value!r} here and {getattr(saved, name)!r} in {folder.config}; "
+                "leave it out, or start another run"
             )
     return TrainConfig(**{**_set_values(saved), **free, "out": os.fspath(out)})
 
