@@ -30,8 +30,7 @@ const std::uint8_t* character_classes();
 // Simple lower case of a code point, itself where there is none.
 char32_t to_lower(char32_t c);
 
-// What a lookup key has instead of `c`: null if `c` is kept, else UTF-8 (maybe empty).
-
+// What a lookup key has instead of a character: null if it is kept, else UTF-8 (maybe empty).
 struct FoldedCharacter {
   const char* text = nullptr;
   bool capital_name = false;  // spelt out from a capital Greek letter
