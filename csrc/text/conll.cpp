@@ -6,6 +6,7 @@
 
 #include "text/delimiters.h"
 #include "text/label_table.h"
+#include "text/large_array.h"
 #include "text/text_error.h"
 #include "text/utf8.h"
 
@@ -35,27 +36,33 @@ std::int64_t check_text(std::string_view file) {
       throw TextError(1, "expected UTF-8, found the byte-order mark of UTF-16");
     }
   }
-  // Blocks keep the three sums in registers; compilers turn the inner loop into vector code.
-  constexpr std::size_t kBlock = 4096;
+  // Sums of so few bytes fit a byte each, so that compilers turn the inner loop into plain vector code.
+  constexpr std::size_t kBlock = 128;
+  const auto* data = reinterpret_cast<const unsigned char*>(file.data());
   std::int64_t lines = 1;
   unsigned char high = 0;
   for (std::size_t begin = 0; begin < file.size(); begin += kBlock) {
-    const std::size_t end = std::min(begin + kBlock, file.size());
-    unsigned char any_high = 0;
-    unsigned int nuls = 0;
-    unsigned int newlines = 0;
-    for (std::size_t i = begin; i < end; ++i) {
-      const auto c = static_cast<unsigned char>(file[i]);
-      any_high |= c;
-      nuls += c == 0;
-      newlines += c == '\n';
+    const std::size_t n = std::min(kBlock, file.size() - begin);
+    unsigned char nuls = 0;
+    unsigned char newlines = 0;
+    const auto look = [&](std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) {
+        const unsigned char c = data[begin + i];
+        high = static_cast<unsigned char>(high | c);
+        nuls = static_cast<unsigned char>(nuls + (c == 0));
+        newlines = static_cast<unsigned char>(newlines + (c == '\n'));
+      }
+    };
+    if (n == kBlock) {
+      look(kBlock);
+    } else {
+      look(n);
     }
     if (nuls != 0) {
       const std::size_t at = file.find('\0', begin);
       throw TextError(line_of(file, at),
                       "expected text, found a NUL byte (is this a binary or UTF-16 file?)");
     }
-    high |= any_high;
     lines += newlines;
   }
   if ((high & 0x80) != 0) {
@@ -73,11 +80,11 @@ class Reader {
  public:
   Reader(std::string_view file, const ConllOptions& options)
       : file_(file), options_(options), lines_(check_text(file)), tables_(options.label_columns.size()) {
-    table_.text.reset(new std::uint8_t[file.size() + kCopy]);
-    table_.offsets.reset(new std::int64_t[static_cast<std::size_t>(lines_) + 1]);
+    table_.text = large_array<std::uint8_t>(file.size() + kCopy);
+    table_.offsets = large_array<std::int64_t>(static_cast<std::size_t>(lines_) + 1);
     table_.labels.resize(tables_.size());
     for (LabelColumn& label : table_.labels)
-      label.ids.reset(new std::int32_t[static_cast<std::size_t>(lines_)]);
+      label.ids = large_array<std::int32_t>(static_cast<std::size_t>(lines_));
     label_columns_.resize(tables_.size());
     table_.sentence_offsets.push_back(0);
     table_.document_offsets.push_back(0);
@@ -89,6 +96,15 @@ class Reader {
     std::size_t line = file_.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0;
     DelimiterScanner scanner(data, line, size);
     while (line < size) {
+      // Nearly every line is "token separator tag newline"; any other takes the general way below.
+      const std::size_t first = scanner.peek(0);
+      const std::size_t second = scanner.peek(1);
+      if (is_plain_ && second < size && is_two_fields(data, line, first, second)) {
+        add_plain(data, line, first, second);
+        scanner.skip(2);
+        line = second + 1;
+        continue;
+      }
       std::size_t at = scanner.next();
       if (at == line && at < size && data[at] == '\n') {
         end_sentence();
@@ -138,6 +154,30 @@ class Reader {
   bool is_document_marker(Field f) const {
     return f.end - f.begin == kDocumentMarker.size() &&
            std::memcmp(file_.data() + f.begin, kDocumentMarker.data(), kDocumentMarker.size()) == 0;
+  }
+
+  // Whether the line is two fields with one tab or space between them, and no document marker.
+  bool is_two_fields(const unsigned char* data, std::size_t line, std::size_t first,
+                     std::size_t second) const {
+    const bool is_plain = (first > line) & (second > first + 1) & (data[second] == '\n') &
+                          (data[first] != '\n') & (data[first] != '\r') & (first + kCopy <= file_.size()) &
+                          (first - line <= kCopy);
+    return is_plain && !(first - line == kDocumentMarker.size() && is_document_marker({line, first}));
+  }
+
+  void add_plain(const unsigned char* data, std::size_t line, std::size_t first, std::size_t second) {
+    const auto index = static_cast<std::size_t>(table_.n_tokens++);
+    std::memcpy(table_.text.get() + written_, data + line, kCopy);
+    table_.offsets[index] = static_cast<std::int64_t>(written_);
+    written_ += first - line;
+    const std::size_t label = first + 1;
+    table_.labels[0].ids[index] = tables_[0].id(data + label, second - label, file_.size() - label);
+    if (tables_[0].size() > kMaxLabels) fail_labels(line);
+  }
+
+  [[noreturn]] void fail_labels(std::size_t line) const {
+    fail(line, "expected at most " + std::to_string(kMaxLabels) +
+                   " different tags, found more: is this column the tag?");
   }
 
   void end_sentence() {
@@ -192,6 +232,7 @@ class Reader {
     for (std::size_t i = 0; i < tables_.size(); ++i) {
       label_columns_[i] = resolve(options_.label_columns[i], line, "tag");
     }
+    is_plain_ = columns_ == 2 && token_column_ == 0 && tables_.size() == 1 && label_columns_[0] == 1;
   }
 
   void add_token(std::size_t line, std::int64_t count) {
@@ -220,11 +261,9 @@ class Reader {
     written_ += length;
     for (std::size_t i = 0; i < tables_.size(); ++i) {
       const Field label = fields_[label_columns_[i]];
-      table_.labels[i].ids[index] = tables_[i].id(data + label.begin, label.end - label.begin);
-      if (tables_[i].size() > kMaxLabels) {
-        fail(line, "expected at most " + std::to_string(kMaxLabels) +
-                       " different tags, found more: is this column the tag?");
-      }
+      table_.labels[i].ids[index] =
+          tables_[i].id(data + label.begin, label.end - label.begin, file_.size() - label.begin);
+      if (tables_[i].size() > kMaxLabels) fail_labels(line);
     }
     ++table_.n_tokens;
   }
@@ -243,6 +282,7 @@ class Reader {
   ConllTable table_;
   std::size_t written_ = 0;
   std::int64_t columns_ = 0;
+  bool is_plain_ = false;  // two columns, token and tag
   std::int64_t token_column_ = 0;
   std::vector<std::int64_t> label_columns_;
   bool document_open_ = false;

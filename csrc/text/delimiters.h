@@ -49,30 +49,56 @@ inline std::uint64_t delimiter_mask(const unsigned char* p) {
 #endif
 }
 
-// Walks over the delimiters of data[begin, size).
+// Lists the delimiters of data[begin, size) in order, some thousand at a time.
 class DelimiterScanner {
  public:
   DelimiterScanner(const unsigned char* data, std::size_t begin, std::size_t size)
-      : data_(data), base_(begin), size_(size), mask_(load(begin)) {}
+      : data_(data), base_(begin), size_(size) {}
+
+  // Position of the delimiter `ahead` (0 or 1) places further on, `size` when there are no more.
+  std::size_t peek(std::size_t ahead) {
+    if (at_ + ahead >= count_) refill();
+    return at_ + ahead < count_ ? positions_[at_ + ahead] : size_;
+  }
+
+  void skip(std::size_t n) { at_ = at_ + n < count_ ? at_ + n : count_; }
 
   // Position of the next delimiter, `size` when there are no more.
   std::size_t next() {
-    while (mask_ == 0) {
-      base_ += 64;
-      if (base_ >= size_) {
-        base_ = size_;
-        return size_;
-      }
-      mask_ = load(base_);
-    }
-    const std::size_t position = base_ + static_cast<std::size_t>(std::countr_zero(mask_));
-    mask_ &= mask_ - 1;
+    const std::size_t position = peek(0);
+    skip(1);
     return position;
   }
 
  private:
+  static constexpr std::size_t kBatch = 2048;
+
+  void refill() {
+    const std::size_t left = count_ - at_;
+    for (std::size_t i = 0; i < left; ++i) positions_[i] = positions_[at_ + i];
+    at_ = 0;
+    count_ = left;
+    while (count_ < kBatch && base_ < size_) {
+      append(load(base_), base_);
+      base_ += 64;
+    }
+  }
+
+  // Writes eight positions at a time, more than there are if need be: one branch for eight instead of one for
+  // each.
+  void append(std::uint64_t mask, std::size_t base) {
+    const auto n = static_cast<std::size_t>(std::popcount(mask));
+    std::size_t* out = positions_ + count_;
+    for (std::size_t done = 0; done < n; done += 8) {
+      for (int k = 0; k < 8; ++k) {
+        out[done + static_cast<std::size_t>(k)] = base + static_cast<std::size_t>(std::countr_zero(mask));
+        mask &= mask - 1;
+      }
+    }
+    count_ += n;
+  }
+
   std::uint64_t load(std::size_t at) const {
-    if (at >= size_) return 0;
     if (at + 64 <= size_) return delimiter_mask(data_ + at);
     unsigned char tail[64] = {};
     std::memcpy(tail, data_ + at, size_ - at);
@@ -80,9 +106,11 @@ class DelimiterScanner {
   }
 
   const unsigned char* data_;
-  std::size_t base_;
+  std::size_t base_;  // where the next block begins
   std::size_t size_;
-  std::uint64_t mask_;
+  std::size_t at_ = 0;
+  std::size_t count_ = 0;
+  std::size_t positions_[kBatch + 64 + 8];
 };
 
 }  // namespace bioner

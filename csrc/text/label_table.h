@@ -1,6 +1,7 @@
 // Distinct labels (tags) numbered by first appearance.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,10 +15,28 @@ class LabelTable {
  public:
   LabelTable() : slots_(64, -1) {}
 
-  // The number of label p[0, n). Neighbouring tokens mostly share theirs, so the last one is tried first.
-  std::int32_t id(const unsigned char* p, std::size_t n) {
-    if (last_ >= 0 && equal(last_, p, n)) return last_;
-    return last_ = find(p, n);
+  // The number of label p[0, n). `readable`: bytes that may be read from p on.
+  std::int32_t id(const unsigned char* p, std::size_t n, std::size_t readable) {
+    if (n == 0 || n > 16 || readable < 16) return find(p, n);
+    // The first and the last eight bytes are the whole label. Few labels are common: each mostly owns its
+    // entry.
+    std::uint64_t head;
+    std::uint64_t tail = 0;
+    std::memcpy(&head, p, 8);
+    if (n < 8) {
+      if constexpr (std::endian::native == std::endian::little) {
+        head &= (std::uint64_t{1} << (8 * n)) - 1;
+      } else {
+        head >>= 64 - 8 * n;
+      }
+    } else {
+      std::memcpy(&tail, p + n - 8, 8);
+    }
+    Recent& recent = recent_[((head ^ (tail * 0x9E3779B97F4A7C15ULL) ^ n) * 0x9E3779B97F4A7C15ULL) >> 56];
+    if (recent.head != head || recent.tail != tail || recent.n != n) {
+      recent = {head, tail, static_cast<std::uint32_t>(n), find(p, n)};
+    }
+    return recent.id;
   }
 
   std::int64_t size() const { return static_cast<std::int64_t>(names_.size()); }
@@ -62,7 +81,14 @@ class LabelTable {
 
   std::vector<std::string> names_;
   std::vector<std::int32_t> slots_;
-  std::int32_t last_ = -1;
+
+  struct Recent {
+    std::uint64_t head = 0;
+    std::uint64_t tail = 0;
+    std::uint32_t n = 0;
+    std::int32_t id = -1;
+  };
+  Recent recent_[256];
 };
 
 }  // namespace bioner
