@@ -12,9 +12,12 @@ from typing import Any
 import pytest
 
 from bioner_fast.cli.main import run
+from bioner_fast.data.strings import StringColumn
+from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.formats.registry import read_documents
+from bioner_fast.models.bundle import save_bundle
 from bioner_fast.tagging.tagger import Tagger
-from tiny_bundle import save_tiny
+from tiny_bundle import WORDS, heads, network, save_tiny
 
 TEXT = "\ufeffBRCA1 gene of the 🙂 cell.\r\nSjögren disease — TNF-α, e\u0301 cancer.\r\n"
 
@@ -272,3 +275,18 @@ def test_a_reader_that_goes_away_is_no_error(model: Path, tmp_path: Path) -> Non
     assert process.wait() == 0
     assert "Traceback" not in error
     assert "BrokenPipe" not in error
+
+
+def test_a_model_of_parts_of_speech_writes_columns_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tasks = heads()[2:]
+    words = Vocabulary(StringColumn.from_list(WORDS))
+    model = save_bundle(tmp_path / "model", network(tasks), words, tasks)
+    assert _run(monkeypatch, "-m", model, "-", stdin=b"breast cancer")[0] == 2
+    assert "only parts of speech" in capsys.readouterr().err
+    status, out = _run(monkeypatch, "-m", model, "--output-format", "conll", "-", stdin=b"breast cancer")
+    assert status == 0
+    lines = [line.split("\t") for line in out.decode().splitlines() if line]
+    assert [fields[0] for fields in lines] == ["-DOCSTART-", "breast", "cancer"]
+    assert {fields[1] for fields in lines[1:]} <= {"NN", "IN", "DT"}

@@ -81,6 +81,10 @@ def register(app: typer.Typer) -> None:
             raise UsageError("standard input (-) can be read only once")
         groups = _outputs(inputs, formats, output, output_format)
         tagger = Tagger.load(model, device, threads)
+        if all(head.kind == "pos" for head in tagger.bundle.tasks) and groups[0][1] != "conll":
+            raise UsageError(
+                f"{model} finds no entities, only parts of speech; write column files (--output-format conll)"
+            )
         counts = Counts()
         started = time.perf_counter()
         for target, written_as, members in groups:

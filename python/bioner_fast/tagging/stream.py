@@ -92,4 +92,5 @@ def tag_stream(
             yield from tagged
     finally:
         stop.set()
-        thread.join()
+        # It may be waiting for input that never comes; being a daemon, it does not keep the process.
+        thread.join(timeout=1.0)
