@@ -26,22 +26,19 @@ Labels = tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]
 class Corpus:
     """Tokens and tags of a corpus, immutable.
 
-        Attributes:
-            tokens: ``[N]`` strings.
-            tag_ids: int32 ``[N]``, indices into ``tag_names``.
-            tag_names: the different tags, by first appearance; ``("O",)`` for a corpus without tags.
-            sentence_offsets: int64 ``[S + 1]``, token indices. No sentence of a file is empty.
-            document_offsets: int64 ``[D + 1]``, sentence indices.
-            document_ids: ``[D]`` ids, ``""`` where the file gives none.
-            path: the file it came from, None for one made in memory.
+    Attributes:
+        tokens: ``[N]`` strings.
+        tag_ids: int32 ``[N]``, indices into ``tag_names``.
+        tag_names: the different tags, by first appearance; ``("O",)`` for a corpus without tags.
+        sentence_offsets: int64 ``[S + 1]``, token indices. No sentence of a file is empty.
+        document_offsets: int64 ``[D + 1]``, sentence indices.
+        document_ids: ``[D]`` ids, ``""`` where the file gives none.
+        path: the file it came from, None for one made in memory.
 
-        Example:
-            >>> from pathlib import Path
-    from typing import Any
-            >>> _ = Path("/tmp/two.tsv").write_text("p53\\tB-Gene\\nbinds\\tO\\n\\nIt\\tO\\n")
-            >>> corpus = Corpus.read("/tmp/two.tsv")
-            >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
-            (3, [0, 2, 3], ('B-Gene', 'O'))
+    Example:
+    >>> corpus = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")], [("It", "O")]])
+    >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
+    (3, [0, 2, 3], ('B-Gene', 'O'))
     """
 
     tokens: StringColumn
