@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/memory.h"
 #include "runtime/thread_pool.h"
 #include "window/core.h"
 #include "window/isa.h"
@@ -122,12 +123,14 @@ void gather(const Gather& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
   const std::int64_t bytes = op.window * op.row_bytes;
   const bool stream = op.sentences.tokens * bytes >= kStreamBytes;
+  expect_large_write(op.out, op.sentences.tokens * bytes);
   parallel_for(op.sentences.tokens, grain_tokens(bytes), threads,
                [&](std::int64_t begin, std::int64_t end) { kernels.gather(op, begin, end, stream); });
 }
 
 void grad_values(const GradValues& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
+  expect_large_write(op.out, op.sentences.tokens * op.width * scalar_bytes(op.scalar));
   parallel_for(op.sentences.tokens, grain_tokens(op.window * op.width * scalar_bytes(op.scalar)), threads,
                [&](std::int64_t begin, std::int64_t end) { kernels.grad_values(op, begin, end); });
 }
@@ -153,6 +156,7 @@ void grad_weight(const GradWeight& op, simd::Level level, int threads) {
   const std::int64_t tokens = op.sentences.tokens;
   const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
   if (!op.sparse) {
+    expect_large_write(op.out, op.limit * row_bytes);
     parallel_for(op.limit, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
       memset(static_cast<char*>(op.out) + begin * row_bytes, 0,
              static_cast<std::size_t>((end - begin) * row_bytes));
