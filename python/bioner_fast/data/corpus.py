@@ -36,9 +36,9 @@ class Corpus:
         path: the file it came from, None for one made in memory.
 
     Example:
-    >>> corpus = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")], [("It", "O")]])
-    >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
-    (3, [0, 2, 3], ('B-Gene', 'O'))
+        >>> corpus = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")], [("It", "O")]])
+        >>> corpus.n_tokens, corpus.sentence_offsets.tolist(), corpus.tag_names
+        (3, [0, 2, 3], ('B-Gene', 'O'))
     """
 
     tokens: StringColumn
