@@ -65,7 +65,7 @@ def test_toml_round_trip(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({"arch": "lstm"}, "--arch: expected one of cnn, mlp, found 'lstm'"),
+        ({"arch": "lstm"}, "--arch: expected one of cnn, mlp, idcnn, found 'lstm'"),
         ({"percent_keep": 0.0}, "--percent-keep"),
         ({"percent_keep": 1.5}, "--percent-keep"),
         ({"window": 4}, "--window"),

@@ -67,7 +67,8 @@ def _config_parameters() -> list[inspect.Parameter]:
             names = [f"{names[0]}/--no-{names[0][2:]}"]
         text = item.metadata["help"]
         if item.default is not None and item.default != () and kind is not bool:
-            text += f"  [default: {item.default}]"
+            shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
+            text += f"  [default: {shown}]"
         option = typer.Option(*names, help=text, show_default=False)
         parameters.append(_parameter(item.name, kind | None, None, option))
     return parameters
@@ -87,7 +88,7 @@ def _train(values: dict[str, Any]) -> None:
     given = {name: value for name, value in values.items() if value is not None}
     if "tasks" in given:
         given["tasks"] = tuple(part.strip() for part in given["tasks"].split(",") if part.strip())
-    for name in ("filter_widths", "hidden"):
+    for name in ("filter_widths", "hidden", "dilations"):
         if name in given:
             given[name] = _numbers(name, given[name])
     if beside["viterbi"]:

@@ -343,6 +343,12 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
             f"the look-up folding has version {schema.folding_version}, this bioner_fast {__version__} knows "
             f"{FOLDING_VERSION}; install a newer one",
         )
+    if features.get("word_forms_version", 0) > WORD_FORMS_VERSION:
+        raise FormatError(
+            folder / _FACTS,
+            f"the word forms have version {features['word_forms_version']}, this bioner_fast {__version__} "
+            f"knows {WORD_FORMS_VERSION}; install a newer one",
+        )
     words = _load_tensors(folder / _VOCABULARY)
     vocabulary = Vocabulary(_strings(words["buffer"].numpy(), words["offsets"].numpy(), folder / _VOCABULARY))
     weights = _load_tensors(folder / _WEIGHTS)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from bioner_fast.models.chain import constrained
 from bioner_fast.ops import viterbi_decode
 
 if TYPE_CHECKING:
     from bioner_fast.data.schemes import TagSet
 
-DECODERS = ("argmax", "viterbi", "forward-argmax")
+DECODERS = ("argmax", "viterbi", "forward-argmax", "crf")
 
 
 def decode(
@@ -28,10 +29,11 @@ def decode(
     Args:
         log_probabilities: float [N, K].
         offsets: int64 [B + 1].
-        decoder: ``argmax``: each token for itself. ``viterbi``: the best sequence that the tag scheme allows (POS tags have
-            no scheme: as argmax). ``forward-argmax``: the published rule, with transitions seen in training.
+        decoder: ``argmax``: each token for itself. ``viterbi``: the best sequence that the tag scheme allows
+            (POS tags have no scheme: as argmax). ``crf``: the same with learnt transitions.
+            ``forward-argmax``: the published rule, with transitions seen in training.
         tagset: K tags.
-        tables: for ``forward-argmax``, from :func:`decoder_tables`.
+        tables: for ``forward-argmax``, from :func:`decoder_tables`; for ``crf``, from the network.
 
     Returns:
         int64 [N].
@@ -49,6 +51,12 @@ def decode(
         tags, _ = viterbi_decode(
             log_probabilities, to["transitions"], offsets, to["start"], readout="forward_argmax"
         )
+        return tags
+    if decoder == "crf":
+        if not tables:
+            raise ValueError("tables: crf needs the transitions that the network learnt")
+        transitions, start, end = constrained(tagset, tables, log_probabilities)
+        tags, _ = viterbi_decode(log_probabilities, transitions, offsets, start, end)
         return tags
     if decoder == "viterbi" and tagset.scheme is not None:
         transitions, start, end = (
@@ -71,7 +79,8 @@ def decoder_tables(decoder: str, n_tags: int, tags: Tensor, offsets: Tensor) -> 
         offsets: int64 [B + 1].
 
     Returns:
-        For ``forward-argmax``, ``transitions`` [K, K] (row = from) and ``start`` [K]: 0 where seen in training, else -inf.
+        For ``forward-argmax``, ``transitions`` [K, K] (row = from) and ``start`` [K]: 0 where seen in
+        training, else -inf.
     """
     if decoder != "forward-argmax":
         return {}

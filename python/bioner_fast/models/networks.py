@@ -7,17 +7,15 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.base import Network
 from bioner_fast.models.embedding import TokenEmbedding
 from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.tower import Tower, glorot_
 
 SHARINGS = ("single", "multi-output", "dependent")
-# Tokens per forward pass in inference: bounds memory, and is far beyond where larger GEMMs are faster.
-INFERENCE_ROWS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +26,8 @@ class NetworkConfig:
         tasks: name and number of tags of each task, in order.
         rows: rows of the word table.
         word_dim: its width.
-        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (exactly two tasks, each with a
-            tower; the second head sees both).
+        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (exactly two tasks,
+            each with a tower; the second head sees both).
         window: positions of a window, odd.
         filter_widths: widths of the convolutions; empty for an MLP.
         filters: filters per width.
@@ -63,7 +61,9 @@ class NetworkConfig:
         if self.window < 1 or self.window % 2 == 0:
             raise ValueError(f"window: expected an odd number, found {self.window}")
         if any(not 1 <= width <= self.window for width in self.filter_widths):
-            raise ValueError(f"filter_widths: expected widths of 1 to {self.window}, found {self.filter_widths}")
+            raise ValueError(
+                f"filter_widths: expected widths of 1 to {self.window}, found {self.filter_widths}"
+            )
 
     @classmethod
     def from_json(cls, facts: Mapping[str, Any]) -> NetworkConfig:
@@ -91,28 +91,31 @@ class NetworkConfig:
         return facts | {"filter_widths": list(self.filter_widths), "hidden": list(self.hidden)}
 
 
-class TaggingNetwork(nn.Module):
-    """Emissions for every token of packed text, for each task.
+class TaggingNetwork(Network):
+    """Emissions for every token from the window around it.
 
     Example:
-        >>> network = TaggingNetwork(NetworkConfig((("NER", 5),), rows=30, word_dim=12, hidden=(20,), filters=8))
+        >>> network = TaggingNetwork(NetworkConfig((("NER", 5),), rows=30, word_dim=12, hidden=(20,)))
         >>> network.reset()
         >>> network.log_probabilities(features)["NER"].shape  # doctest: +SKIP
         torch.Size([N, 5])
     """
 
-    word_table_key = "embedding.words"
+    shape: NetworkConfig
 
     def __init__(self, shape: NetworkConfig) -> None:
-        super().__init__()
-        self.shape = shape
-        self.task_names = tuple(name for name, _ in shape.tasks)
+        super().__init__(shape)
         self.embedding = TokenEmbedding(
             shape.rows, shape.word_dim, shape.caps_dim, shape.caps_classes, shape.tune_words
         )
         self.towers = nn.ModuleList(
             Tower(
-                self.embedding.dim, shape.window, shape.filter_widths, shape.filters, shape.hidden, shape.dropout
+                self.embedding.dim,
+                shape.window,
+                shape.filter_widths,
+                shape.filters,
+                shape.hidden,
+                shape.dropout,
             )
             for _ in range(2 if shape.sharing == "dependent" else 1)
         )
@@ -120,13 +123,14 @@ class TaggingNetwork(nn.Module):
         self.inputs = [(0,) for _ in shape.tasks] if shape.sharing != "dependent" else [(0,), (0, 1)]
         width = self._tower(0).out_features
         self.heads = nn.ModuleList(
-            nn.Linear(width * len(towers), tags) for (_, tags), towers in zip(shape.tasks, self.inputs, strict=True)
+            nn.Linear(width * len(towers), tags)
+            for (_, tags), towers in zip(shape.tasks, self.inputs, strict=True)
         )
 
     @property
-    def config(self) -> dict[str, Any]:
-        """What :func:`build_network` needs to build this network again."""
-        return self.shape.to_json()
+    def context(self) -> int:
+        """Half a window."""
+        return self.shape.window // 2
 
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew."""
@@ -148,26 +152,27 @@ class TaggingNetwork(nn.Module):
         assert isinstance(head, nn.Linear)
         return head
 
-    def forward(
-        self, features: Features, tokens: slice | Tensor | None = None, tasks: Sequence[str] | None = None
-    ) -> dict[str, Tensor]:
-        """Logits of some tokens.
+    def part_logits(
+        self, features: Features, tokens: slice | Tensor, parts: Sequence[tuple[int, slice | None]]
+    ) -> list[Tensor]:
+        """Logits of heads for some tokens: a slice takes the packed form, token numbers the gathered form."""
+        hidden = self.hidden(features, tokens, {tower for head, _ in parts for tower in self.inputs[head]})
+        return [self.logits(hidden, head, rows) for head, rows in parts]
 
-        Args:
-            features: packed text.
-            tokens: a slice with start and stop (the packed form), an int64 tensor of token numbers in any order (the
-                gathered form), or None for all (the packed form).
-            tasks: whose heads to compute; None for all.
+    def learning(self, heads: Sequence[int]) -> dict[str, Tensor]:
+        """The heads, the towers they see, and the capitalisation embedding."""
+        learns = {f"towers.{tower}" for head in heads for tower in self.inputs[head]}
+        learns |= {f"heads.{head}" for head in heads} | {"embedding.caps"}
+        return {
+            name: value
+            for name, value in self.named_parameters()
+            if value.requires_grad and ".".join(name.split(".")[:2]) in learns
+        }
 
-        Returns:
-            Per task name, float [n, K] logits.
-        """
-        wanted = range(len(self.heads)) if tasks is None else [self.task_names.index(name) for name in tasks]
-        hidden = self.hidden(features, tokens, {tower for head in wanted for tower in self.inputs[head]})
-        return {self.task_names[head]: self.logits(hidden, head) for head in wanted}
-
-    def hidden(self, features: Features, tokens: slice | Tensor | None, towers: set[int]) -> dict[int, Tensor]:
-        """Outputs [n, out_features] of the towers asked for (see :meth:`forward`)."""
+    def hidden(
+        self, features: Features, tokens: slice | Tensor | None, towers: set[int]
+    ) -> dict[int, Tensor]:
+        """Outputs [n, out_features] of the towers asked for (see :meth:`part_logits`)."""
         window = self.shape.window
         if isinstance(tokens, Tensor):
             words, caps = id_windows(features, window)
@@ -187,35 +192,3 @@ class TaggingNetwork(nn.Module):
         parts = [hidden[tower] if rows is None else hidden[tower][rows] for tower in self.inputs[head]]
         result: Tensor = self._head(head)(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
         return result
-
-    def log_probabilities(self, features: Features, tasks: Sequence[str] | None = None) -> dict[str, Tensor]:
-        """Log-probabilities of all tokens, without gradients or dropout, in bounded memory.
-
-        Returns:
-            Per task name, float [N, K].
-        """
-        names = self.task_names if tasks is None else tuple(tasks)
-        n_tokens = len(features)
-        words = self.embedding.words
-        sizes = dict(self.shape.tasks)
-        results = {name: words.new_empty(n_tokens, sizes[name]) for name in names}
-        training = self.training
-        self.eval()
-        try:
-            with torch.no_grad():
-                for start in range(0, n_tokens, INFERENCE_ROWS):
-                    rows = slice(start, min(start + INFERENCE_ROWS, n_tokens))
-                    for name, logits in self(features, rows, names).items():
-                        results[name][rows] = F.log_softmax(logits, 1)
-        finally:
-            self.train(training)
-        return results
-
-
-def build_network(config: Mapping[str, Any]) -> TaggingNetwork:
-    """The network of a ``config`` (see :attr:`TaggingNetwork.config`); its weights are not set.
-
-    Raises:
-        ValueError: the configuration is incomplete or contradicts itself.
-    """
-    return TaggingNetwork(NetworkConfig.from_json(config))

@@ -26,9 +26,10 @@ from torch import Tensor
 
 from bioner_fast.data.schemes import decode_spans
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.features.batch import Features
+from bioner_fast.features.batch import Features, Forms
 from bioner_fast.features.capitalization import capitalization
 from bioner_fast.features.vocabulary import PADDING_ROW
+from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
 from bioner_fast.tagging.scores import span_scores
@@ -48,11 +49,13 @@ class Encoded:
         word_ids: int32 [N], rows of the word table.
         caps: uint8 [N], capitalisation classes.
         sentence_offsets: int64 [S+1].
+        forms: what the tokens look like, where the network uses it.
     """
 
     word_ids: NDArray[np.int32]
     caps: NDArray[np.uint8]
     sentence_offsets: Ints
+    forms: WordForms | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Predictor:
         self.threads = threads
         self._network = bundle.network.to(device)
         self._tokens, self._sentences = BLOCK.get(device.type, BLOCK["cpu"])
-        self._context = bundle.network.shape.window // 2
+        self._context = bundle.network.context
         self.exact = False
         if device.type == "cpu" and not self._rows_agree():
             self._network = copy.deepcopy(bundle.network).double()
@@ -100,7 +103,8 @@ class Predictor:
         rows = self._network.shape.rows
         for word in (rows - 1, rows // 2):
             same = np.full(n, word, np.int32)
-            encoded = Encoded(same, np.ones(n, np.uint8), np.array([0, n], np.int64))
+            forms = word_forms(StringColumn.from_list(["p53"] * n)) if self._network.uses_forms else None
+            encoded = Encoded(same, np.ones(n, np.uint8), np.array([0, n], np.int64), forms)
             for values in self.emissions(encoded).values():
                 inner = values[self._context : n - self._context]
                 if not torch.equal(inner, inner[:1].expand_as(inner)):
@@ -113,7 +117,10 @@ class Predictor:
         ids = self.bundle.vocabulary.embedding_rows(
             tokens, normalization=schema.normalization, folding=schema.folding, threads=self.threads
         )
-        return Encoded(ids, capitalization(tokens, threads=self.threads), sentence_offsets)
+        forms = None
+        if self._network.uses_forms:
+            forms = word_forms(tokens, folding=schema.folding, threads=self.threads)
+        return Encoded(ids, capitalization(tokens, threads=self.threads), sentence_offsets, forms)
 
     def emissions(self, encoded: Encoded) -> dict[str, Tensor]:
         """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching."""
@@ -147,7 +154,18 @@ class Predictor:
             torch.from_numpy(ids).to(self.device),
             torch.from_numpy(caps).to(self.device),
             torch.from_numpy(edges).to(self.device),
+            None if encoded.forms is None else self._forms(encoded.forms, low, high),
         )
+
+    def _forms(self, forms: WordForms, low: int, high: int) -> Forms:
+        """Forms of tokens [low, high), then of padding: any will do, since nobody reads its results."""
+        ids = np.zeros(self._tokens, np.int64)
+        ids[: high - low] = forms.ids[low:high]
+        return Forms(
+            torch.from_numpy(ids),
+            torch.from_numpy(forms.characters),
+            torch.from_numpy(forms.affixes),
+        ).to(self.device)
 
     def find(self, encoded: Encoded) -> list[Found]:
         """Tags and entities of every head."""

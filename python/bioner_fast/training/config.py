@@ -39,9 +39,9 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi", **_PLAIN,
     },
     "idcnn": {
-        "filter_widths": (), "hidden": (), "dropout": 0.4, "caps": False, "tune_vectors": False,
-        "optimizer": "adamw", "learning_rate": 1.5e-3, "batch_size": 800, "decoder": "crf", "epochs": 15,
-        "batches": "sentences", "schedule": "linear", "clip": 5.0, "average": 0.998, "patience": 5,
+        "dropout": 0.4, "caps": False, "tune_vectors": False, "decoder": "crf", "epochs": 15,
+        "optimizer": "adamw", "learning_rate": 1.5e-3, "batch_size": 800, "batches": "sentences",
+        "schedule": "linear", "clip": 5.0, "average": 0.998, "patience": 5,
     },
 }  # fmt: skip
 
@@ -79,12 +79,22 @@ class TrainConfig:
     out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
     percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
     scheme: str = _flag("iobes", "Tag scheme to train with: iobes or iob2.")
-    decoder: str | None = _flag(None, "argmax, viterbi, forward-argmax or crf (idcnn)  [default: cnn argmax, mlp viterbi, idcnn crf]")
+    decoder: str | None = _flag(
+        None, "argmax, viterbi, forward-argmax or crf (idcnn)  [default: cnn argmax, mlp viterbi, idcnn crf]"
+    )
     window: int = _flag(7, "Positions of the window around each token, odd.")
     filter_widths: tuple[int, ...] | None = _flag(None, "cnn: widths of the convolutions  [default: 3,4,5]")
     filters: int = _flag(100, "cnn: filters per width.")
-    hidden: tuple[int, ...] | None = _flag(None, "Sizes of the hidden layers  [default: cnn 1200, mlp 300]")
-    dropout: float | None = _flag(None, "Dropout before the output  [default: cnn 0.75, mlp 0]")
+    hidden: tuple[int, ...] | None = _flag(None, "cnn, mlp: sizes of the hidden layers  [default: 1200, 300]")
+    dropout: float | None = _flag(
+        None, "Dropout before the output (idcnn: and blocks)  [default: cnn 0.75, mlp 0, idcnn 0.4]"
+    )
+    channels: int = _flag(256, "idcnn: width of the sentence encoder.")
+    dilations: tuple[int, ...] = _flag((1, 2, 4), "idcnn: dilations of its blocks.")
+    char_filters: int = _flag(64, "idcnn: filters over the characters of a word; 0 for none.")
+    affix_dim: int = _flag(24, "idcnn: width of the embedding of each affix and the shape; 0 for none.")
+    input_dropout: float = _flag(0.5, "idcnn: dropout of a token's features.")
+    word_dropout: float = _flag(0.05, "idcnn: share of word vectors replaced by that of unknown words.")
     caps: bool | None = _flag(None, "Capitalisation embedding  [default: mlp yes, cnn no]")
     tune_vectors: bool | None = _flag(
         None, "Fine-tune the word vectors  [default: mlp yes, cnn only random ones]"
@@ -99,13 +109,30 @@ class TrainConfig:
     )
     folding: bool = _flag(True, "Look-up folds Greek letters, dashes, ligatures and accents.")
     vector_precision: str = _flag("float16", "Precision of word vectors in the model: float16 or float32.")
-    optimizer: str | None = _flag(None, "adam or sgd  [default: cnn adam, mlp sgd]")
-    learning_rate: float | None = _flag(None, "Learning rate  [default: cnn 0.0001, mlp 0.1]")
-    batch_size: int | None = _flag(None, "Tokens of a step  [default: cnn 200, mlp 50]")
-    batches: str = _flag("tokens", "Order in an epoch: shuffled tokens, or whole shuffled sentences.")
-    epochs: int | None = _flag(None, "Epochs  [default: 20; multi-output counts steps]")
-    steps: int | None = _flag(None, "multi-output: steps  [default: 20000]")
-    evaluate_every: int | None = _flag(None, "multi-output: steps between evaluations  [default: 5000]")
+    optimizer: str | None = _flag(None, "adam, adamw or sgd  [default: cnn adam, mlp sgd, idcnn adamw]")
+    learning_rate: float | None = _flag(None, "Learning rate  [default: cnn 0.0001, mlp 0.1, idcnn 0.0015]")
+    batch_size: int | None = _flag(None, "Tokens of a step  [default: cnn 200, mlp 50, idcnn 800]")
+    batches: str | None = _flag(
+        None, "Order in an epoch: shuffled tokens, or whole shuffled sentences  [default: idcnn sentences]"
+    )
+    schedule: str | None = _flag(
+        None, "Learning rate over the run: constant, or linear decay  [default: idcnn linear]"
+    )
+    warmup: int = _flag(100, "linear: steps over which the learning rate rises first.")
+    weight_decay: float = _flag(0.0, "adamw: weight decay.")
+    clip: float | None = _flag(None, "Longest gradient, 0 for any  [default: idcnn 5]")
+    average: float | None = _flag(
+        None,
+        "Evaluate and keep a running average of the weights: its decay, 0 for none  [default: idcnn 0.998]",
+    )
+    epochs: int | None = _flag(None, "Epochs  [default: 20, idcnn 15]; not for multi-output of cnn and mlp")
+    patience: int | None = _flag(
+        None, "Stop after so many epochs without a better score on devel  [default: idcnn 5]"
+    )
+    steps: int | None = _flag(None, "multi-output of cnn and mlp: steps  [default: 20000]")
+    evaluate_every: int | None = _flag(
+        None, "multi-output of cnn and mlp: steps between evaluations  [default: 5000]"
+    )
     selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
     seed: int = _flag(1, "Seed of everything random.")
     threads: int | None = _flag(None, "CPU threads  [default: all cores]")
@@ -113,7 +140,7 @@ class TrainConfig:
     checkpoint_every: str = _flag("60s", "Save a checkpoint every so many seconds (60s) or steps (500).")
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "filter_widths", "hidden"):
+        for name in ("tasks", "filter_widths", "hidden", "dilations"):
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -148,7 +175,8 @@ class TrainConfig:
     def _check_values(self) -> None:
         at_least = {
             "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1,
-            "epochs": 1,             "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1,
+            "epochs": 1, "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1, "channels": 1,
+            "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 1,
         }  # fmt: skip
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -158,13 +186,19 @@ class TrainConfig:
             raise UsageError(f"--window: expected an odd number, found {self.window}")
         if not 0 < self.percent_keep <= 1:
             raise UsageError(f"--percent-keep: expected a fraction, 0 < P <= 1, found {self.percent_keep:g}")
-        if self.dropout is not None and not 0 <= self.dropout < 1:
-            raise UsageError(f"--dropout: expected 0 <= P < 1, found {self.dropout:g}")
+        for name in ("dropout", "input_dropout", "word_dropout", "average"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < 1:
+                raise UsageError(f"{flag(name)}: expected 0 <= P < 1, found {value:g}")
+        for name in ("weight_decay", "clip"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise UsageError(f"{flag(name)}: expected 0 or more, found {value:g}")
         for name in ("learning_rate", "vector_learning_rate"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise UsageError(f"{flag(name)}: expected a positive number, found {value:g}")
-        for name, most in (("filter_widths", self.window), ("hidden", 1 << 20)):
+        for name, most in (("filter_widths", self.window), ("hidden", 1 << 20), ("dilations", 64)):
             for value in getattr(self, name) or ():
                 if not 1 <= value <= most:
                     raise UsageError(f"{flag(name)}: expected sizes of 1 to {most}, found {value}")
@@ -174,12 +208,30 @@ class TrainConfig:
             raise UsageError("--filter-widths: an mlp has no convolutions; take --arch cnn")
         if self.arch == "cnn" and self.filter_widths == ():
             raise UsageError("--filter-widths: a cnn needs at least one; take --arch mlp for none")
+        self._check_idcnn()
         if self.tune_vectors is False and self.vectors is None and self.tasks:
             raise UsageError(
                 "--no-tune-vectors: random vectors that are never trained are of no use; give --vectors"
             )
         self._check_tasks()
         parse_interval(self.checkpoint_every)
+
+    def _check_idcnn(self) -> None:
+        if self.arch != "idcnn":
+            if self.decoder == "crf":
+                raise UsageError("--decoder crf: take --arch idcnn, which reads whole sentences")
+            return
+        for name in ("filter_widths", "hidden", "caps"):
+            if getattr(self, name):
+                raise UsageError(f"{flag(name)}: belongs to cnn and mlp, not to --arch idcnn")
+        if not self.dilations:
+            raise UsageError("--dilations: expected at least one")
+        if self.batches == "tokens":
+            raise UsageError("--batches: an idcnn trains on whole sentences")
+        if self.sharing == "dependent":
+            raise UsageError("--sharing dependent: belongs to cnn and mlp; an idcnn shares by multi-output")
+        if self.steps is not None or self.evaluate_every is not None:
+            raise UsageError("--steps and --evaluate-every: an idcnn counts --epochs")
 
     def _check_tasks(self) -> None:
         names = [task_name(task) for task in self.tasks]
@@ -190,13 +242,15 @@ class TrainConfig:
         if self.sharing == "single" and len(names) > 1:
             raise UsageError(f"--sharing single: expected one task, found {len(names)}")
         multi = self.sharing == "multi-output" or (self.sharing is None and len(names) > 1)
+        if self.arch == "idcnn":
+            return
         if multi and self.epochs is not None:
             raise UsageError(
                 "--epochs: multi-output training counts steps; give --steps and --evaluate-every"
             )
         if names and not multi and (self.steps is not None or self.evaluate_every is not None):
             raise UsageError("--steps and --evaluate-every belong to multi-output training; give --epochs")
-        if multi and self.batches != "tokens":
+        if multi and self.batches == "sentences":
             raise UsageError(
                 "--batches: multi-output training always takes contiguous rows from a random start"
             )
@@ -210,11 +264,11 @@ class TrainConfig:
         if not self.tasks:
             raise UsageError("--tasks: name at least one task, say --tasks sample-disease")
         sharing = self.sharing or ("multi-output" if len(self.tasks) > 1 else "single")
-        counts: dict[str, Any] = {"epochs": 20}
-        if sharing == "multi-output":
+        counts: dict[str, Any] = {} if self.arch == "idcnn" else {"epochs": 20}
+        if sharing == "multi-output" and self.arch != "idcnn":
             steps = self.steps or 20_000
             counts = {"steps": steps, "evaluate_every": min(self.evaluate_every or 5_000, steps)}
-        settings = {**PUBLISHED[self.arch], "sharing": sharing, **counts}
+        settings = {**DEFAULTS[self.arch], "sharing": sharing, **counts}
         if self.vectors is None:
             settings["tune_vectors"] = True
         missing = {name: value for name, value in settings.items() if getattr(self, name) is None}

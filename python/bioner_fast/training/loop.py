@@ -7,8 +7,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,18 @@ import torch
 from torch import Tensor
 
 from bioner_fast.errors import BionerError
+from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
+from bioner_fast.models.chain import constraints, first_illegal
+from bioner_fast.models.idcnn import IdcnnNetwork
 from bioner_fast.models.loss import clipped_cross_entropy
-from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
 from bioner_fast.training.data import Prepared, training_text
 from bioner_fast.training.evaluation import Selector, score_devel
 from bioner_fast.training.metrics import MetricsFile
-from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.sampling import (
     Batch,
@@ -34,6 +37,7 @@ from bioner_fast.training.sampling import (
     TokenBatches,
     draw_slice,
 )
+from bioner_fast.training.sentences import MixedSentenceBatches
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50
@@ -61,6 +65,7 @@ class Position:
     history: list[dict[str, Any]] = field(default_factory=list)
     tokens: int = 0
     loss_sum: float = 0.0  # over the steps of the epoch
+    waited: int = 0  # evaluations since the best
 
 
 @dataclass(frozen=True)
@@ -68,17 +73,21 @@ class Phase:
     """One optimiser's life: which heads learn, from which batches, for how long."""
 
     heads: tuple[int, ...]
-    towers: tuple[int, ...]
-    batches: Batches
+    batches: Batches | MixedSentenceBatches
     epochs: int
     sliced: bool  # whether --percent-keep applies
     redraw: bool  # whether its slice is drawn anew every epoch
 
 
 def plan_phases(config: TrainConfig, prepared: Prepared) -> list[Phase]:
-    """The published course of training for each kind of sharing."""
+    """The published course of training for each kind of sharing; an idcnn has one phase of sentences."""
     tasks = prepared.tasks
     assert config.batch_size is not None
+    if config.arch == "idcnn":
+        assert config.epochs is not None
+        heads = tuple(range(len(tasks)))
+        sentences = MixedSentenceBatches(training_text(tasks, heads), config.batch_size)
+        return [Phase(heads, sentences, config.epochs, True, False)]
     if config.sharing == "multi-output":
         assert config.steps is not None
         assert config.evaluate_every is not None
@@ -86,17 +95,17 @@ def plan_phases(config: TrainConfig, prepared: Prepared) -> list[Phase]:
         spans = SpanBatches(
             training_text(tasks, heads), config.batch_size, config.steps, config.evaluate_every
         )
-        return [Phase(heads, (0,), spans, spans.epochs, True, False)]
+        return [Phase(heads, spans, spans.epochs, True, False)]
     assert config.epochs is not None
     kind = SentenceBatches if config.batches == "sentences" else TokenBatches
 
-    def phase(head: int, towers: tuple[int, ...], redraw: bool) -> Phase:
+    def phase(head: int, redraw: bool) -> Phase:
         batches = kind(training_text(tasks, (head,)), config.batch_size or 1)
-        return Phase((head,), towers, batches, config.epochs or 1, head == 0, redraw)
+        return Phase((head,), batches, config.epochs or 1, head == 0, redraw)
 
     if config.sharing == "dependent":
-        return [phase(0, (0,), True), phase(1, (0, 1), True)]
-    return [phase(0, (0,), False)]
+        return [phase(0, True), phase(1, True)]
+    return [phase(0, False)]
 
 
 class Trainer:
@@ -115,7 +124,7 @@ class Trainer:
         self,
         config: TrainConfig,
         prepared: Prepared,
-        network: TaggingNetwork,
+        network: Network,
         heads: Sequence[TaskHead],
         checkpoints: CheckpointFolder,
         metrics: MetricsFile,
@@ -129,6 +138,10 @@ class Trainer:
         self.random = np.random.default_rng(config.seed)
         self.best: dict[str, Tensor] = {}
         self.optimizer = self._optimizer()
+        self.average = self._average()
+        self.constraints = [constraints(head.tagset, network.embedding.words) for head in heads]
+        if config.decoder == "crf":
+            self._check_legal()
         self.seconds = 0.0  # spent in steps by this process
         self.trained_tokens = 0  # by this process
         self._unit, self._interval = parse_interval(config.checkpoint_every)
@@ -144,13 +157,13 @@ class Trainer:
         with Progress(total, self.at.step) as progress, _stop_signals() as stop:
             while self.at.phase < len(self.phases):
                 phase = self.phases[self.at.phase]
-                while self.at.epoch < phase.epochs:
+                while self.at.epoch < phase.epochs and not self._out_of_patience():
                     self._epoch(phase, progress, stop)
                     self._evaluate(phase, progress)
                     self.at.epoch, self.at.batch, self.at.epoch_random = self.at.epoch + 1, 0, {}
                 self.at.phase, self.at.epoch = self.at.phase + 1, 0
                 if self.at.phase < len(self.phases):
-                    self.optimizer = self._optimizer()
+                    self.optimizer, self.average = self._optimizer(), self._average()
             self.save()
         self.network.load_state_dict(self.best, strict=False)
 
@@ -207,18 +220,34 @@ class Trainer:
 
     def _step(self, phase: Phase, batch: Batch) -> Tensor:
         network = self.network
-        hidden = network.hidden(batch.features, batch.tokens, set(phase.towers))
-        terms = [
-            clipped_cross_entropy(network.logits(hidden, head, None if len(batch.parts) == 1 else rows), tags)
-            for head, rows, tags in batch.parts
-        ]
-        loss = (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / batch.size
+        whole = len(batch.parts) == 1
+        wanted = [(head, None if whole else rows) for head, rows, _ in batch.parts]
+        loss = self._loss(batch, network.part_logits(batch.features, batch.tokens, wanted))
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step(network.embedding.take_row_gradients())
+        if self.average is not None:
+            self.average.update(self.optimizer.steps)
         return loss.detach()
 
+    def _loss(self, batch: Batch, logits: Sequence[Tensor]) -> Tensor:
+        """Mean loss: of a token, or with a CRF of a sentence."""
+        if self.config.decoder == "crf":
+            assert isinstance(self.network, IdcnnNetwork)
+            terms = [
+                -self.network.chain(head).log_likelihood(part, tags, offsets, self.constraints[head]).sum()
+                for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
+            ]
+            size = sum(len(offsets) - 1 for offsets in batch.offsets)
+        else:
+            terms = [
+                clipped_cross_entropy(part, tags)
+                for part, (_, _, tags) in zip(logits, batch.parts, strict=True)
+            ]
+            size = batch.size
+        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / size
+
     def _read_losses(self, pending: list[Tensor]) -> float:
-        """Add losses to the epoch's sum, one by one: whenever they are read, the sum is the same. Their mean."""
+        """Add losses to the epoch's sum, one by one: whenever read, the sum is the same. Their mean."""
         losses = torch.stack(pending).tolist()
         for loss in losses:
             self.at.loss_sum += loss
@@ -233,7 +262,12 @@ class Trainer:
     def _evaluate(self, phase: Phase, progress: Progress) -> None:
         at = self.at
         loss = at.loss_sum / max(at.batch, 1)
-        scores = score_devel(self.network, self.prepared.tasks, self.heads, phase.heads)
+        with nullcontext() if self.average is None else self.average.in_place():
+            self._score(phase, loss, progress)
+
+    def _score(self, phase: Phase, loss: float, progress: Progress) -> None:
+        at = self.at
+        scores = score_devel(self.network, self.prepared.tasks, self.current_heads(), phase.heads)
         record = {
             "step": at.step, "phase": at.phase + 1, "epoch": at.epoch + 1, "loss": loss, "tokens": at.tokens,
             "devel": scores,
@@ -241,8 +275,10 @@ class Trainer:
         last_phase = at.phase == len(self.phases) - 1
         value = self.selector.value(scores) if last_phase else None
         if last_phase and (value is None or at.best_value is None or value > at.best_value):
-            at.best_step, at.best_value, at.best_scores = at.step, value, scores
+            at.best_step, at.best_value, at.best_scores, at.waited = at.step, value, scores, 0
             self.best = {name: tensor.clone() for name, tensor in self._trained_state().items()}
+        else:
+            at.waited += 1
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
         self.metrics.write(at.history)
@@ -262,18 +298,48 @@ class Trainer:
 
     def _optimizer(self) -> Optimizer:
         config, phase, network = self.config, self.phases[self.at.phase], self.network
-        learns = {f"towers.{tower}" for tower in phase.towers} | {f"heads.{head}" for head in phase.heads}
-        learns.add("embedding.caps")
-        parameters = {
-            name: value
-            for name, value in network.named_parameters()
-            if value.requires_grad and (name in learns or ".".join(name.split(".")[:2]) in learns)
-        }
+        parameters = network.learning(phase.heads)
         assert config.optimizer is not None
         assert config.learning_rate is not None
         table = network.embedding.words if config.tune_vectors else None
         rate = config.learning_rate * config.vector_learning_rate
-        return Optimizer(config.optimizer, parameters, config.learning_rate, table, rate)
+        return Optimizer(
+            config.optimizer,
+            parameters,
+            config.learning_rate,
+            table,
+            rate,
+            weight_decay=config.weight_decay,
+            clip=config.clip or 0.0,
+            schedule=linear_decay(self._steps(phase), config.warmup) if config.schedule == "linear" else None,
+        )
+
+    def _average(self) -> Average | None:
+        decay = self.config.average
+        return Average(self.optimizer.parameters, decay) if decay else None
+
+    def _out_of_patience(self) -> bool:
+        """Whether the last phase has gone on for long enough without a better score."""
+        patience = self.config.patience
+        last = self.at.phase == len(self.phases) - 1
+        return last and bool(self.selector.names) and patience is not None and self.at.waited >= patience
+
+    def current_heads(self) -> tuple[TaskHead, ...]:
+        """The heads with the tables that the network has learnt by now."""
+        return tuple(
+            replace(head, tables=self.network.decoder_tables(index) or head.tables)
+            for index, head in enumerate(self.heads)
+        )
+
+    def _check_legal(self) -> None:
+        """A CRF cannot learn tags that its scheme forbids."""
+        for task in self.prepared.tasks:
+            sentence = first_illegal(task.train.tags.cpu(), task.train.features.offsets.cpu(), task.tagset)
+            if sentence is not None:
+                raise BionerError(
+                    f"task {task.name}: the tags of training sentence {sentence + 1} do not follow the "
+                    f"{self.config.scheme} scheme, so a CRF cannot learn them; take --decoder viterbi"
+                )
 
     def _trained_state(self) -> dict[str, Tensor]:
         """The network's state, without a word table that never changes."""
@@ -288,11 +354,13 @@ class Trainer:
         random = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
+        average = {} if self.average is None else self.average.state()
         tensors = {
             f"weights-{at.step}": {
                 **{f"network/{name}": value for name, value in self._trained_state().items()},
                 **{f"optimizer/{name}": value for name, value in self.optimizer.state().items()},
                 **{f"random/{name}": value for name, value in random.items()},
+                **{f"average/{name}": value for name, value in average.items()},
             }
         }
         if self.best:
@@ -318,6 +386,10 @@ class Trainer:
         if at.phase < len(self.phases):
             self.optimizer = self._optimizer()
             self.optimizer.load_state(part("optimizer/"))
+            self.average = self._average()
+            if self.average is not None:
+                with torch.no_grad():
+                    self.average.load_state(part("average/"))
         random = part("random/")
         torch.set_rng_state(random["torch"])
         if self.device.type == "cuda" and "cuda" in random:

@@ -1,4 +1,4 @@
-"""SGD, Adam and AdamW for the network's parameters, and the same for only those rows of the word table that a step used."""
+"""SGD, Adam and AdamW for the network's parameters, and for those rows of the word table that a step used."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class Optimizer:
 
 
 def linear_decay(total: int, warmup: int, floor: float = 0.02) -> Callable[[int], float]:
-    """A schedule that rises over the first ``warmup`` steps and falls in a line to ``floor`` at step ``total``."""
+    """A schedule that rises over the first ``warmup`` steps and falls in a line to ``floor`` at ``total``."""
 
     def factor(step: int) -> float:
         return min(1.0, (step + 1) / max(warmup, 1)) * max(floor, 1 - step / max(total, 1))

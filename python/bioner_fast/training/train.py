@@ -16,8 +16,10 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import write_json
 from bioner_fast.log import logger
+from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
+from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.tagger import Tagger
@@ -141,7 +143,7 @@ def _train(config: TrainConfig, folder: RunFolder, device: torch.device, began: 
         folder.model,
         network,
         prepared.vocabulary,
-        heads,
+        trainer.current_heads(),
         schema=prepared.schema,
         precision=config.vector_precision,
         provenance=facts,
@@ -184,7 +186,35 @@ def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> d
     return scores
 
 
-def _network(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
+def _network(config: TrainConfig, prepared: Prepared) -> Network:
+    network = _idcnn(config, prepared) if config.arch == "idcnn" else _windows(config, prepared)
+    network.reset()
+    network.embedding.words.data = prepared.table
+    network.calibrate([task.train.features for task in prepared.tasks])
+    return network
+
+
+def _idcnn(config: TrainConfig, prepared: Prepared) -> IdcnnNetwork:
+    assert config.dropout is not None
+    return IdcnnNetwork(
+        IdcnnConfig(
+            tasks=tuple((task.name, len(task.tagset.names)) for task in prepared.tasks),
+            rows=prepared.table.shape[0],
+            word_dim=prepared.table.shape[1],
+            channels=config.channels,
+            dilations=config.dilations,
+            char_filters=config.char_filters,
+            affix_dim=config.affix_dim,
+            dropout=config.dropout,
+            input_dropout=config.input_dropout,
+            word_dropout=config.word_dropout,
+            tune_words=bool(config.tune_vectors),
+            crf=config.decoder == "crf",
+        )
+    )
+
+
+def _windows(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
     assert config.filter_widths is not None
     assert config.hidden is not None
     assert config.dropout is not None
@@ -201,10 +231,7 @@ def _network(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
         caps_dim=5 if config.caps else 0,
         tune_words=bool(config.tune_vectors),
     )
-    network = TaggingNetwork(shape)
-    network.reset()
-    network.embedding.words.data = prepared.table
-    return network
+    return TaggingNetwork(shape)
 
 
 def choose_device(name: str) -> torch.device:

@@ -1,0 +1,96 @@
+"""Dilated convolutions over packed text: rows of neighbours by index, nothing across sentence borders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bioner_fast.features.batch import Features
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceBounds:
+    """First and last token of each token's sentence.
+
+    Attributes:
+        first, last: int64 [N].
+        host_first, host_last: the same in host memory.
+    """
+
+    first: Tensor
+    last: Tensor
+    host_first: Tensor
+    host_last: Tensor
+
+
+def sentence_bounds(features: Features) -> SentenceBounds:
+    """Sentence bounds of features; kept with them."""
+    key = "sentence bounds"
+    if key not in features.derived:
+        offsets = features.offsets.cpu()
+        lengths = offsets.diff()
+        first = torch.repeat_interleave(offsets[:-1], lengths)
+        last = torch.repeat_interleave(offsets[1:] - 1, lengths)
+        device = features.word_ids.device
+        features.derived[key] = SentenceBounds(first.to(device), last.to(device), first, last)
+    bounds: SentenceBounds = features.derived[key]
+    return bounds
+
+
+def neighbours(bounds: SentenceBounds, start: int, stop: int, dilation: int) -> tuple[Tensor, Tensor]:
+    """Indices for :func:`gather_neighbours` over tokens [start, stop).
+
+    Returns:
+        ``read`` int64 [3 n]: for each token the rows of its left neighbour (``dilation`` before it), itself
+        and the right one, n where there is none; ``write`` int64 [3 n]: where in [n, 3] each token was read,
+        3 n for nowhere.
+    """
+    n = stop - start
+    rows = torch.arange(n, device=bounds.first.device)
+    left, right = rows - dilation, rows + dilation
+    has_left = left >= (bounds.first[start:stop] - start).clamp_(min=0)
+    has_right = right <= (bounds.last[start:stop] - start).clamp_(max=n - 1)
+    read = torch.stack([torch.where(has_left, left, n), rows, torch.where(has_right, right, n)], 1)
+    # A token is the left neighbour (column 0) of its right neighbour, and the other way round.
+    as_left = torch.where(has_right, 3 * right, 3 * n)
+    as_right = torch.where(has_left, 3 * left + 2, 3 * n)
+    return read.view(-1), torch.stack([as_left, 3 * rows + 1, as_right], 1).view(-1)
+
+
+def gather_neighbours(values: Tensor, read: Tensor, write: Tensor) -> Tensor:
+    """Rows of each token's neighbours side by side.
+
+    Args:
+        values: float [n, D].
+        read, write: from :func:`neighbours`.
+
+    Returns:
+        [n, 3 D].
+    """
+    result: Tensor = _Gather.apply(values, read, write)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Gather(torch.autograd.Function):
+    """Both directions are gathers, so that nothing depends on the order of a sum."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, read: Tensor, write: Tensor) -> Tensor:
+        ctx.save_for_backward(write)
+        return _rows(values, read).view(len(values), -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        (write,) = ctx.saved_tensors
+        n = len(write) // 3
+        parts = _rows(gradients[0].reshape(3 * n, -1), write)
+        return parts.view(n, 3, -1).sum(1), None, None
+
+
+def _rows(values: Tensor, rows: Tensor) -> Tensor:
+    """Rows of ``values``, of zeros where the number is ``len(values)``."""
+    padded = torch.cat([values, values.new_zeros(1, values.shape[1])])
+    return padded.index_select(0, rows)
