@@ -1,8 +1,8 @@
 // A vector of float64 and one of 64-bit integers, for the files that are compiled for one instruction set.
 // Included once per such file, after <immintrin.h> or <arm_neon.h>, with BIONER_ISA naming the namespace and
-// one of BIONER_ISA_SCALAR, _AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can be tested
-// without AVX-512) defined. Everything lives in that namespace and is inlined: nothing compiled for a newer
-// processor can be picked by the linker for an older one.
+// one of BIONER_ISA_SCALAR, _AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can
+// be tested without AVX-512) defined. Everything lives in that namespace and is inlined: nothing compiled for
+// a newer processor can be picked by the linker for an older one.
 //
 // `max(a, b)` is a > b ? a : b, bit for bit: b where they are equal or where either is NaN.
 #include "core/macros.h"
@@ -35,11 +35,22 @@ struct V4 {
                            static_cast<double>(p[2][index]), static_cast<double>(p[3][index]))};
   }
   BIONER_INLINE void store(double* p) const { _mm256_storeu_pd(p, v); }
-  // The first n of four elements.
-  BIONER_INLINE void store_n(double* p, int n) const { _mm256_maskstore_pd(p, tail(n), v); }
+  // The first n of four elements. No masked stores: they are microcode on many processors.
+  BIONER_INLINE void store_n(double* p, int n) const {
+    if (n >= 4) return store(p);
+    __m128d pair = _mm256_castpd256_pd128(v);
+    if (n >= 2) {
+      _mm_storeu_pd(p, pair);
+      pair = _mm256_extractf128_pd(v, 1);
+    }
+    if (n & 1) _mm_store_sd(p + (n & 2), pair);
+  }
   BIONER_INLINE void store_n(float* p, int n) const {
-    const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(n), _mm_setr_epi32(0, 1, 2, 3));
-    _mm_maskstore_ps(p, mask, _mm256_cvtpd_ps(v));
+    const __m128 single = _mm256_cvtpd_ps(v);
+    if (n >= 4) return _mm_storeu_ps(p, single);
+    const __m128 upper = _mm_movehl_ps(single, single);
+    if (n >= 2) _mm_storel_pi(reinterpret_cast<__m64*>(p), single);
+    if (n & 1) _mm_store_ss(p + (n & 2), n & 2 ? upper : single);
   }
   BIONER_INLINE static __m256i tail(int n) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -115,7 +126,7 @@ struct V8 {
   }
   template <typename T>
   BIONER_INLINE void store_n(T* p, int n) const {
-    a.store_n(p, n);
+    if (n > 0) a.store_n(p, n);
     if (n > 4) b.store_n(p + 4, n - 4);
   }
 };
@@ -133,7 +144,9 @@ BIONER_INLINE V8 operator*(V8 x, V8 y) { return {x.a * y.a, x.b * y.b}; }
 BIONER_INLINE V8 max(V8 x, V8 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
 BIONER_INLINE Mask8 greater(V8 x, V8 y) { return {greater(x.a, y.a), greater(x.b, y.b)}; }
 BIONER_INLINE Mask8 equal(V8 x, V8 y) { return {equal(x.a, y.a), equal(x.b, y.b)}; }
-BIONER_INLINE V8 select(Mask8 mask, V8 x, V8 y) { return {select(mask.a, x.a, y.a), select(mask.b, x.b, y.b)}; }
+BIONER_INLINE V8 select(Mask8 mask, V8 x, V8 y) {
+  return {select(mask.a, x.a, y.a), select(mask.b, x.b, y.b)};
+}
 BIONER_INLINE I8 bits(V8 x) { return {bits(x.a), bits(x.b)}; }
 BIONER_INLINE V8 from_bits(I8 x) { return {from_bits(x.a), from_bits(x.b)}; }
 BIONER_INLINE I8 operator+(I8 x, I8 y) { return {x.a + y.a, x.b + y.b}; }

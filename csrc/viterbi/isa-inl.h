@@ -143,11 +143,11 @@ BIONER_INLINE void step_columns(const Tables& tables, const double* const* previ
   }
   const double* from = tables.transitions + tag;
   for (int i = 0; i < tables.tags; ++i, from += tables.stride) {
+    V row[kColumns];  // loaded once for all sentences
+    for (int c = 0; c < kColumns; ++c) row[c] = V::load(from + c * V::kLanes);
     for (int s = 0; s < kSentences; ++s) {
       const V alpha = V::set1(previous[s][i]);
-      for (int c = 0; c < kColumns; ++c) {
-        best[s][c] = max(alpha + V::load(from + c * V::kLanes), best[s][c]);
-      }
+      for (int c = 0; c < kColumns; ++c) best[s][c] = max(alpha + row[c], best[s][c]);
     }
   }
   for (int s = 0; s < kSentences; ++s) {
@@ -178,6 +178,13 @@ BIONER_INLINE int argmax_sum(const double* a, const double* b, int tags, double*
   *score = reduce_max(top);
   if (*score == kNone) return 0;
   top = V::set1(*score);
+  if (tags <= 64) {  // without a branch that nobody can predict
+    std::uint64_t hits = 0;
+    for (int tag = 0; tag < tags; tag += V::kLanes) {
+      hits |= static_cast<std::uint64_t>(equal_bits(V::load(a + tag) + V::load(b + tag), top)) << tag;
+    }
+    return __builtin_ctzll(hits);
+  }
   for (int tag = 0;; tag += V::kLanes) {
     const unsigned hits = equal_bits(V::load(a + tag) + V::load(b + tag), top);
     if (hits != 0) return tag + __builtin_ctz(hits);
