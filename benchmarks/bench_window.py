@@ -50,7 +50,9 @@ def test_gather(side, batch, measure, peer) -> None:
         measure(lambda: ops.window_gather(values, offsets, WINDOW), tokens=N, moved=MOVED)
     elif side == "torch":
         index = window_index(offsets)
-        measure(lambda: torch_gather(values, index), tokens=N, moved=MOVED, role="peer", peer="torch indexing")
+        measure(
+            lambda: torch_gather(values, index), tokens=N, moved=MOVED, role="peer", peer="torch indexing"
+        )
     else:
         numpy_ops = peer("thinc.api").NumpyOps()
         array, lengths = values.numpy(), offsets.diff().int().numpy()
@@ -74,7 +76,13 @@ def test_gather_preallocated(side, batch, measure) -> None:
         measure(lambda: ops.window_gather(values, offsets, WINDOW, out=out), tokens=N, moved=MOVED)
     else:
         source = torch.ones_like(out)
-        measure(lambda: out.copy_(source), tokens=N, moved=2 * out.nbytes, role="peer", peer="memcpy of the output")
+        measure(
+            lambda: out.copy_(source),
+            tokens=N,
+            moved=2 * out.nbytes,
+            role="peer",
+            peer="memcpy of the output",
+        )
 
 
 LOOKUP_N = tokens(60_000)

@@ -1,0 +1,103 @@
+"""Turn the JSON of pytest-benchmark into a Markdown table and an SVG chart, one group of peers after the other.
+
+python benchmarks/report.py runs/benchmarks.json --out docs/benchmarks
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+def rows_by_group(results: Path) -> dict[str, list[Row]]:
+    """Each benchmark's name, median seconds and notes; ours first in each group."""
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for item in json.loads(results.read_text())["benchmarks"]:
+        notes = item.get("extra_info", {})
+        name = notes.get("peer") or ("bioner_fast" if notes.get("role", "ours") == "ours" else item["name"])
+        seconds = item["stats"]["median"]
+        groups[item["group"] or item["name"]].append({"name": name, "seconds": seconds, **notes})
+    for rows in groups.values():
+        rows.sort(key=lambda row: (row.get("role", "ours") != "ours", row["seconds"]))
+    return dict(groups)
+
+
+def number(value: float | None, unit: float = 1.0, digits: int = 1) -> str:
+    return "" if value is None else f"{value / unit:,.{digits}f}"
+
+
+def table(groups: dict[str, list[Row]]) -> str:
+    """Markdown. "times ours" is how much longer the peer takes."""
+    lines = [
+        "| group | who | threads | median ms | million tokens/s | GB/s | share of copy bandwidth | times ours |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
+    ]
+    for group, rows in groups.items():
+        ours = next((r["seconds"] for r in rows if r.get("role", "ours") == "ours"), None)
+        for row in rows:
+            share = row.get("copy_share")
+            cells = [
+                group,
+                row["name"],
+                str(row.get("threads", "")),
+                number(row["seconds"], 1e-3, 2),
+                number(row.get("tokens_per_second"), 1e6, 2),
+                number(row.get("bytes_per_second"), 1e9, 1),
+                "" if share is None else f"{share:.0%}",
+                "" if ours is None or row.get("role", "ours") == "ours" else f"{row['seconds'] / ours:,.2f}",
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def chart(groups: dict[str, list[Row]]) -> str:
+    """SVG bars of tokens/s, each group scaled to its fastest."""
+    bar, gap, left, width = 16, 5, 230, 420
+    parts: list[str] = []
+    y = 10
+    for group, rows in groups.items():
+        speeds = [row.get("tokens_per_second") or 1 / row["seconds"] for row in rows]
+        parts.append(f'<text x="10" y="{y + 12}" font-weight="bold">{escape(group)}</text>')
+        y += 20
+        for row, speed in zip(rows, speeds, strict=True):
+            length = max(1.0, width * speed / max(speeds))
+            colour = "#2563eb" if row.get("role", "ours") == "ours" else "#9ca3af"
+            label = f"{speed:,.0f} tokens/s" if row.get("tokens_per_second") else f"{speed:,.2f} runs/s"
+            parts += [
+                f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row["name"])}</text>',
+                f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{bar}" fill="{colour}"/>',
+                f'<text x="{left + length + 6:.1f}" y="{y + 12}">{label}</text>',
+            ]
+            y += bar + gap
+        y += 12
+    total = left + width + 190
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{total}" height="{y}" viewBox="0 0 {total} {y}" '
+        'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        + "".join(parts)
+        + "</svg>\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("results", type=Path)
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for table.md and chart.svg")
+    options = parser.parse_args()
+    groups = rows_by_group(options.results)
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "table.md").write_text(table(groups))
+    (options.out / "chart.svg").write_text(chart(groups))
+    print(f"{options.out / 'table.md'} and {options.out / 'chart.svg'}: {len(groups)} groups")
+
+
+if __name__ == "__main__":
+    main()
