@@ -1,0 +1,192 @@
+"""viterbi_decode beside pytorch-crf, torch-struct, hmmlearn's C++, librosa's numba, and our own scalar code.
+
+Answers are asserted first: the same total score, and the same tags but where a peer's float32 sums decide a
+near tie. Peers that pad get sorted batches, at the best of several sizes. hmmlearn and librosa use one thread,
+so beside them our code does too.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bioner_fast import _ops, ops
+from chains import Chains, edge_potentials, load_parameters, make_chains, padded_batches
+from conftest import THREADS, tokens
+
+SIZES = {3: 60_000, 5: 60_000, 9: 40_000, 25: 30_000, 65: 10_000}
+BATCH_SIZES = (128, 512, 1024)
+
+
+@pytest.fixture(scope="module")
+def chains() -> Callable[[int], Chains]:
+    made: dict[int, Chains] = {}
+    return lambda k: made.setdefault(k, make_chains(k, tokens(SIZES[k])))
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(THREADS)
+
+
+def ours(c: Chains) -> torch.Tensor:
+    return ops.viterbi_decode(c.emissions, c.transitions, c.offsets, c.start)[0]
+
+
+def check(c: Chains, found: torch.Tensor) -> None:
+    """`found` [N] scores as the best paths do, and equals them nearly everywhere."""
+    wanted = ours(c)
+    scores = []
+    for tags in (found, wanted):
+        score = c.emissions.double().gather(1, tags[:, None])[:, 0]
+        inner = torch.ones(len(tags), dtype=torch.bool)
+        inner[c.offsets[:-1]] = False
+        score[inner] += c.transitions.double()[tags[:-1], tags[1:]][inner[1:]]
+        score[~inner] += c.start.double()[tags[~inner]]
+        scores.append(score.sum())
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-7, atol=0)
+    assert (found == wanted).double().mean() > 0.999
+
+
+def best_batch_size(run: Callable[[Any], Any], batches_of: Callable[[int], Any]) -> tuple[int, Any]:
+    """The fastest of BATCH_SIZES, tried once each."""
+    best: tuple[float, int, Any] | None = None
+    for size in BATCH_SIZES:
+        batches = batches_of(size)
+        begin = time.perf_counter()
+        run(batches)
+        seconds = time.perf_counter() - begin
+        if best is None or seconds < best[0]:
+            best = (seconds, size, batches)
+    assert best is not None
+    return best[1:]
+
+
+def scatter(c: Chains, paths: list[tuple[int, Any]]) -> torch.Tensor:
+    """Packed tags from (sentence, tags) pairs."""
+    found = torch.empty_like(c.tags)
+    for b, path in paths:
+        begin, end = int(c.offsets[b]), int(c.offsets[b + 1])
+        found[begin:end] = torch.as_tensor(path)[: end - begin]
+    return found
+
+
+@pytest.mark.parametrize("side", ["ours", "pytorch-crf", "torch-struct"])
+@pytest.mark.parametrize("k", SIZES)
+def test_batched(k, side, chains, measure, peer, benchmark) -> None:
+    benchmark.group = f"Viterbi, {k} tags, {THREADS} threads"
+    c = chains(k)
+    if side == "ours":
+        measure(lambda: ours(c), tokens=len(c.tags), moved=c.moved, rounds=30)
+        return
+    if side == "torch-struct" and k > 25:
+        pytest.skip("torch-struct builds [B, T, K, K] one-hot edges: minutes and gigabytes at 65 tags")
+    if side == "pytorch-crf":
+        crf = load_parameters(peer("torchcrf").CRF(k, batch_first=True), c)
+
+        def run(batches: Any) -> Any:
+            with torch.no_grad():
+                return [crf.decode(b.emissions, b.mask) for b in batches]
+
+    else:
+        struct = peer("torch_struct")
+
+        def run(batches: Any) -> Any:
+            out = []
+            for b in batches:
+                potentials = edge_potentials(b, c.transitions, c.start)
+                chain = struct.LinearChainCRF(potentials, lengths=b.lengths)
+                out.append(chain.struct.from_parts(chain.argmax)[0])
+            return out
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        size, batches = best_batch_size(run, lambda n: padded_batches(c, n))
+        decoded = run(batches)
+        pairs = [
+            (int(b), p)
+            for batch, out in zip(batches, decoded, strict=True)
+            for b, p in zip(batch.index, out, strict=True)
+        ]
+        check_pairs(c, pairs, side)
+        measure(
+            lambda: run(batches),
+            tokens=len(c.tags),
+            moved=c.moved,
+            role="peer",
+            peer=side,
+            rounds=3,
+            batch_size=size,
+        )
+
+
+def check_pairs(c: Chains, pairs: list[tuple[int, Any]], side: str) -> None:
+    if (
+        side == "torch-struct"
+    ):  # it has no edge for sentences of one token, so those are left out of the check
+        wanted = ours(c)
+        found = scatter(c, pairs)
+        longer = torch.repeat_interleave(c.offsets.diff() > 1, c.offsets.diff())
+        found[~longer] = wanted[~longer]
+        check(c, found)
+    else:
+        check(c, scatter(c, pairs))
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("side", ["ours", "hmmlearn", "librosa"])
+@pytest.mark.parametrize("k", [5, 25])
+def test_one_sentence_at_a_time(k, side, chains, measure, peer, benchmark) -> None:
+    benchmark.group = f"Viterbi, {k} tags, one thread"
+    c = chains(k)
+    if side == "ours":
+        measure(lambda: ours(c), tokens=len(c.tags), moved=c.moved, rounds=30)
+        return
+    bounds = c.offsets.tolist()
+    pieces = [slice(b, e) for b, e in itertools.pairwise(bounds)]
+    logs = c.emissions.double().numpy()
+    if side == "hmmlearn":
+        decode = peer("hmmlearn._hmmc").viterbi
+        start, transitions = c.start.double().exp().numpy(), c.transitions.double().exp().numpy()
+        run = lambda: [decode(start, transitions, logs[piece])[1] for piece in pieces]  # noqa: E731
+    else:
+        decode = peer("librosa.sequence").viterbi
+        start, transitions = (np.exp(x.double().numpy()) for x in (c.start, c.transitions))
+        start, transitions = start / start.sum(), transitions / transitions.sum(1, keepdims=True)
+        probabilities = np.ascontiguousarray(np.exp(logs).T)
+        run = lambda: [decode(probabilities[:, piece], transitions, p_init=start) for piece in pieces]  # noqa: E731
+    check(c, torch.from_numpy(np.concatenate(run()).astype(np.int64)))
+    measure(run, tokens=len(c.tags), moved=c.moved, role="peer", peer=side, rounds=3)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("level", [level for level in _ops.simd_levels() if level != "wide"])
+@pytest.mark.parametrize("k", SIZES)
+def test_levels(k, level, chains, measure, benchmark) -> None:
+    """Our own code, one thread: how much the vectors bring."""
+    benchmark.group = f"Viterbi, {k} tags, one thread, SIMD levels"
+    c = chains(k)
+    wanted = ours(c)
+    _ops.force_simd(level)
+    try:
+        assert torch.equal(ours(c), wanted)
+        role = "peer" if level == "scalar" else "ours"
+        measure(
+            lambda: ours(c),
+            tokens=len(c.tags),
+            moved=c.moved,
+            role=role,
+            peer=f"bioner_fast {level}",
+            rounds=15,
+        )
+    finally:
+        _ops.force_simd("")
