@@ -1,4 +1,4 @@
-"""Development tasks, one command each: ``nox -l`` lists them, ``nox -s NAME -- ARGUMENTS`` passes arguments on."""
+"""Development tasks, one command each: ``nox -l`` lists them, ``nox -s NAME -- ARGUMENTS`` runs one."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import tokens
-from shapes import WIDTH, WINDOW, packed_offsets, word_ids
 from torch.nn import functional
 
 from bioner_fast import ops
+from conftest import tokens
+from shapes import WIDTH, WINDOW, packed_offsets, word_ids
 
 N = tokens(120_000)  # 672 MB of output
 ROWS = 50_000

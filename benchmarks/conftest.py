@@ -1,8 +1,9 @@
 """What every benchmark shares: peers, threads, and figures beside the times.
 
-    pytest benchmarks --benchmark-json=runs/benchmarks.json && python benchmarks/report.py runs/benchmarks.json
+    pytest benchmarks/bench_*.py --benchmark-json=runs/benchmarks.json
+    python benchmarks/report.py runs/benchmarks.json
 
-``BIONER_REQUIRE_PEERS=1`` makes an absent peer fail. ``BIONER_BENCHMARK_TOKENS`` sets the size of the batches.
+``BIONER_REQUIRE_PEERS=1`` makes an absent peer fail. ``BIONER_BENCHMARK_TOKENS`` sets the batch size.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def peer() -> Callable[[str], ModuleType]:
 
 @pytest.fixture(scope="session")
 def copy_bandwidth() -> float:
-    """Bytes a second that this machine copies (read once and written once, counted twice), best of several."""
+    """Bytes a second that this machine copies (reads and writes both counted), best of several."""
     torch.set_num_threads(THREADS)
     source = torch.ones(32 << 20, dtype=torch.float32)
     target = torch.empty_like(source)
@@ -67,7 +68,7 @@ def copy_bandwidth() -> float:
 
 @pytest.fixture
 def measure(benchmark: Any, copy_bandwidth: float) -> Callable[..., Any]:
-    """``measure(function, tokens=N, moved=BYTES)`` times and notes tokens/s, bytes/s and share of copy bandwidth."""
+    """``measure(function, tokens=N, moved=BYTES)`` times, and notes tokens/s, bytes/s, copy share."""
 
     def run(function: Callable[[], Any], *, tokens: int, moved: int, role: str = "ours", **notes: Any) -> Any:
         result = benchmark.pedantic(function, rounds=notes.pop("rounds", 7), warmup_rounds=1, iterations=1)

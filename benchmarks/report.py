@@ -1,4 +1,4 @@
-"""Turn the JSON of pytest-benchmark into a Markdown table and an SVG chart, one group of peers after the other.
+"""Turn the JSON of pytest-benchmark into a Markdown table and an SVG chart, group by group.
 
 python benchmarks/report.py runs/benchmarks.json --out docs/benchmarks
 """
@@ -35,7 +35,7 @@ def number(value: float | None, unit: float = 1.0, digits: int = 1) -> str:
 def table(groups: dict[str, list[Row]]) -> str:
     """Markdown. "times ours" is how much longer the peer takes."""
     lines = [
-        "| group | who | threads | median ms | million tokens/s | GB/s | share of copy bandwidth | times ours |",
+        "| group | who | threads | median ms | million tokens/s | GB/s | copy share | times ours |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for group, rows in groups.items():

@@ -1,4 +1,4 @@
-"""Batches shaped like the real corpora: 26 tokens a sentence on average, the 99th percentile at 90, at most 327."""
+"""Batches shaped like the real corpora: 26 tokens a sentence, the 99th percentile at 90, at most 327."""
 
 from __future__ import annotations
 

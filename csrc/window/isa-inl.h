@@ -178,10 +178,24 @@ using Sum = typename ScalarTraits<T>::Accumulator;
 
 template <typename T>
 constexpr int lanes() {
-  return 4 * BIONER_LEVEL_BYTES / static_cast<int>(sizeof(Sum<T>));
+  return BIONER_LEVEL_BYTES / static_cast<int>(sizeof(Sum<T>));
 }
 
-// Calls piece(d, total) for every element of [0, width) with the sum over the reach of token m.
+// Elements [d, d + kLanes) of the sum over the reach, kept in registers.
+template <int kLanes, typename T, typename Piece>
+BIONER_INLINE void sum_piece(const T* grad, Reach js, std::int64_t start, std::int64_t stride, std::int64_t d,
+                             Piece piece) {
+  Sum<T> sums[kLanes];
+  for (int k = 0; k < kLanes; ++k) sums[k] = 0;
+  for (int j = js.first; j <= js.last; ++j) {
+    const T* from = grad + start + j * stride + d;
+    for (int k = 0; k < kLanes; ++k) sums[k] += load_scalar(from[k]);
+  }
+  for (int k = 0; k < kLanes; ++k) piece(d + k, sums[k]);
+}
+
+// Calls piece(d, total) for every element of [0, width) with the sum over the reach of token m: four
+// registers at a time, then one, then one element.
 template <typename T, typename Piece>
 BIONER_INLINE void for_sums(const T* grad, Reach js, std::int64_t m, int window, std::int64_t width,
                             Piece piece) {
@@ -189,16 +203,21 @@ BIONER_INLINE void for_sums(const T* grad, Reach js, std::int64_t m, int window,
   const std::int64_t start = reach_start(m, window, width);
   const std::int64_t stride = reach_stride(window, width);
   std::int64_t d = 0;
-  for (; d + kLanes <= width; d += kLanes) {
-    Sum<T> sums[kLanes];
-    for (int k = 0; k < kLanes; ++k) sums[k] = 0;
-    for (int j = js.first; j <= js.last; ++j) {
-      const T* from = grad + start + j * stride + d;
-      for (int k = 0; k < kLanes; ++k) sums[k] += load_scalar(from[k]);
-    }
-    for (int k = 0; k < kLanes; ++k) piece(d + k, sums[k]);
-  }
+  for (; d + 4 * kLanes <= width; d += 4 * kLanes) sum_piece<4 * kLanes>(grad, js, start, stride, d, piece);
+  for (; d + kLanes <= width; d += kLanes) sum_piece<kLanes>(grad, js, start, stride, d, piece);
   for (; d < width; ++d) piece(d, sum_reach(grad, js, start, stride, d));
+}
+
+// Asks for what sum_piece will read of token m. Tokens come in the order of their ids, which no hardware
+// foresees.
+template <typename T>
+BIONER_INLINE void prefetch_sums(const T* grad, Reach js, std::int64_t m, int window, std::int64_t width) {
+  const std::int64_t bytes = width * static_cast<std::int64_t>(sizeof(T));
+  for (int j = js.first; j <= js.last; ++j) {
+    const char* line =
+        reinterpret_cast<const char*>(grad + reach_start(m, window, width) + j * reach_stride(window, width));
+    for (std::int64_t i = 0; i < bytes; i += 64) BIONER_PREFETCH(line + i);
+  }
 }
 
 template <typename T>
@@ -266,6 +285,9 @@ void grad_weight_blocks(const GradWeight& op, std::int64_t begin, std::int64_t e
     const std::int64_t last = first + kKeysPerBlock < tokens ? first + kKeysPerBlock : tokens;
     std::int64_t slot = op.sparse ? op.slots[block] : 0;
     std::int64_t i = first;
+    auto next_token = static_cast<std::int64_t>(op.keys[first] & 0xFFFFFFFFU);
+    Reach next_reach =
+        reach(op.sentences.sentence(op.sentences.sentence_of(next_token)), next_token, op.window);
     while (i < last) {
       const auto id = static_cast<std::int64_t>(op.keys[i] >> 32);
       const bool comes_in = i == first && i > 0 && static_cast<std::int64_t>(op.keys[i - 1] >> 32) == id;
@@ -273,9 +295,14 @@ void grad_weight_blocks(const GradWeight& op, std::int64_t begin, std::int64_t e
       // Summed in parts[2], moved when the run's end shows where it belongs.
       Sum<T>* BIONER_RESTRICT sums = parts + (comes_in ? 0 : 2 * width);
       for (; i < last && static_cast<std::int64_t>(op.keys[i] >> 32) == id; ++i) {
-        const auto m = static_cast<std::int64_t>(op.keys[i] & 0xFFFFFFFFU);
-        const TokenRange sentence = op.sentences.sentence(op.sentences.sentence_of(m));
-        const Reach js = reach(sentence, m, op.window);
+        const std::int64_t m = next_token;
+        const Reach js = next_reach;
+        if (i + 1 < last) {
+          next_token = static_cast<std::int64_t>(op.keys[i + 1] & 0xFFFFFFFFU);
+          next_reach =
+              reach(op.sentences.sentence(op.sentences.sentence_of(next_token)), next_token, op.window);
+          prefetch_sums(grad, next_reach, next_token, op.window, width);
+        }
         if (i == run_start) {
           for_sums(grad, js, m, op.window, width, [sums](std::int64_t d, Sum<T> sum) { sums[d] = sum; });
         } else {
