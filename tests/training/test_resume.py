@@ -18,6 +18,11 @@ from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
+IDCNN: dict[str, Any] = {
+    "arch": "idcnn", "decoder": "crf", "channels": 8, "char_filters": 4, "affix_dim": 2, "warmup": 9,
+    "steps": None, "evaluate_every": None, "hidden": None,
+}  # fmt: skip
+
 # The settings that differ in what a state has to hold.
 RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "cnn": (("Disease",), {"batch_size": 8, "percent_keep": 0.6}),
@@ -25,6 +30,8 @@ RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "adam-caps": (("Disease",), {"batch_size": 8, "caps": True, "batches": "sentences"}),
     "multi-output": (("Disease", "Chemical"), {"percent_keep": 0.5, "steps": 45}),
     "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16, "percent_keep": 0.7}),
+    "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 4, "batch_size": 40, "percent_keep": 0.6}),
+    "idcnn-patience": (("Disease",), {**IDCNN, "epochs": 9, "batch_size": 16, "patience": 1}),
 }
 
 

@@ -26,7 +26,7 @@ class NetworkConfig:
         tasks: name and number of tags of each task, in order.
         rows: rows of the word table.
         word_dim: its width.
-        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (exactly two tasks,
+        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (two tasks,
             each with a tower; the second head sees both).
         window: positions of a window, odd.
         filter_widths: widths of the convolutions; empty for an MLP.

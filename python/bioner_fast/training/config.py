@@ -127,7 +127,7 @@ class TrainConfig:
     )
     epochs: int | None = _flag(None, "Epochs  [default: 20, idcnn 15]; not for multi-output of cnn and mlp")
     patience: int | None = _flag(
-        None, "Stop after so many epochs without a better score on devel  [default: idcnn 5]"
+        None, "Stop after so many epochs without a better score on devel, 0 for never  [default: idcnn 5]"
     )
     steps: int | None = _flag(None, "multi-output of cnn and mlp: steps  [default: 20000]")
     evaluate_every: int | None = _flag(
@@ -176,7 +176,7 @@ class TrainConfig:
         at_least = {
             "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1,
             "epochs": 1, "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1, "channels": 1,
-            "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 1,
+            "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 0,
         }  # fmt: skip
         for name, least in at_least.items():
             value = getattr(self, name)

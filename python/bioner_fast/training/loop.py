@@ -322,7 +322,7 @@ class Trainer:
         """Whether the last phase has gone on for long enough without a better score."""
         patience = self.config.patience
         last = self.at.phase == len(self.phases) - 1
-        return last and bool(self.selector.names) and patience is not None and self.at.waited >= patience
+        return last and bool(self.selector.names) and bool(patience) and self.at.waited >= (patience or 0)
 
     def current_heads(self) -> tuple[TaskHead, ...]:
         """The heads with the tables that the network has learnt by now."""
