@@ -61,14 +61,13 @@ struct GradWeight {
   const void* grad;           // [N, window * D]
   const std::uint64_t* keys;  // [N]
   std::int64_t padding_id;
-  const void*
-      padding_sum;  // accumulators [D]: what `padding` would get; null where window is 1 (nothing to add)
-  bool padding_is_apart;  // no key has padding_id: the row is written apart (where padding_sum is given)
-  void* workspace;        // accumulators [key_block_count(N), 3, D]
-  bool sparse;            // CPU only: `out` has the rows in use, in order, and not all
-  std::int64_t* slots;    // where sparse: scratch [key_block_count(N)]
-  std::int64_t limit;     // V
-  void* out;              // dense: [V, D], written whole; sparse: [unique_rows, D]
+  const void* padding_sum;  // accumulators [D]: what `padding` would get; null where that is nothing
+  bool padding_is_apart;    // no key has padding_id: the row is written apart (where padding_sum is given)
+  void* workspace;          // accumulators [key_block_count(N), 3, D]
+  bool sparse;              // CPU only: `out` has the rows in use, in order, and not all
+  std::int64_t* slots;      // where sparse: scratch [key_block_count(N)]
+  std::int64_t limit;       // V
+  void* out;                // dense: [V, D], written whole; sparse: [unique_rows, D]
 };
 
 constexpr std::int64_t kTokensPerBlock = 1024;

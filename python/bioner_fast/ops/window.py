@@ -301,6 +301,11 @@ def _weight_sums(
     if window > 1 and grad.shape[0] > 0:
         padding = grad.new_empty(width, dtype=accumulator)
         _sum_padding(grad, offsets, window, padding)
+    if window > 1 and grad.dtype in _native.FULL_FLOATS:
+        # The same sums in two passes: `grad` is read in order, only [N, D] by id. (Half types would round.)
+        values = grad.new_empty(grad.shape[0], width)
+        _native.call("window_grad_values", grad, grad, offsets, window, values)
+        grad, window = values, 1
     blocks = _blocks(keys.shape[0], _native.extension().window_keys_per_block)
     workspace = grad.new_empty(blocks, 3, width, dtype=accumulator)
     slots = None if indices is None else keys.new_empty(blocks)
