@@ -1,8 +1,8 @@
 """viterbi_decode beside pytorch-crf, torch-struct, hmmlearn's C++, librosa's numba, and our own scalar code.
 
 Answers are asserted first: the same total score, and the same tags but where a peer's float32 sums decide a
-near tie. Peers that pad get sorted batches, at the best of several sizes. hmmlearn and librosa use one thread,
-so beside them our code does too.
+near tie. Peers that pad get sorted batches, at the best of several sizes. hmmlearn and librosa use one
+thread, so beside them our code does too.
 """
 
 from __future__ import annotations
