@@ -26,7 +26,7 @@ _EXPORTS = {
 }
 _SUBMODULES = {"ops"}
 
-__all__ = ["__version__", *sorted(_EXPORTS), "ops"]  # noqa: PLE0604
+__all__ = ["__version__", *sorted(_EXPORTS), "ops"]
 
 if TYPE_CHECKING:
     from bioner_fast import ops as ops

@@ -76,8 +76,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         message = error.format_message() if hasattr(error, "format_message") else str(error)
         return _fail(f"{message}{hint}", getattr(error, "exit_code", 2))
     except (BrokenPipeError, SystemExit) as error:
-        # The reader of our output went away (``| head``): not an error, and nothing more can be written. (Typer
-        # turns it into an exit with status 1.)
+        # The reader of our output went away (``| head``): not an error, and nothing more can be written.
+        # (Typer turns it into an exit with status 1.)
         if not isinstance(error, BrokenPipeError) and not isinstance(error.__context__, BrokenPipeError):
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
