@@ -118,7 +118,9 @@ class TrainConfig:
     schedule: str | None = _flag(
         None, "Learning rate over the run: constant, or linear decay  [default: idcnn linear]"
     )
-    warmup: int = _flag(100, "linear: steps over which the learning rate rises first.")
+    warmup: int = _flag(
+        100, "linear: steps over which the learning rate rises first, at most a tenth of the run."
+    )
     weight_decay: float = _flag(0.0, "adamw: weight decay.")
     clip: float | None = _flag(None, "Longest gradient, 0 for any  [default: idcnn 5]")
     average: float | None = _flag(

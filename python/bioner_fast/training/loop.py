@@ -303,6 +303,7 @@ class Trainer:
         assert config.learning_rate is not None
         table = network.embedding.words if config.tune_vectors else None
         rate = config.learning_rate * config.vector_learning_rate
+        steps, decays = self._steps(phase), config.schedule == "linear"
         return Optimizer(
             config.optimizer,
             parameters,
@@ -311,7 +312,7 @@ class Trainer:
             rate,
             weight_decay=config.weight_decay,
             clip=config.clip or 0.0,
-            schedule=linear_decay(self._steps(phase), config.warmup) if config.schedule == "linear" else None,
+            schedule=linear_decay(steps, min(config.warmup, steps // 10)) if decays else None,
         )
 
     def _average(self) -> Average | None:
