@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bioner_fast.features.vocabulary import PADDING_ROW
+from bioner_fast.ops import embedding_window, window_gather
+
 
 class TokenEmbedding(nn.Module):
     """Rows of the word table, followed by the capitalisation embedding if there is one.
@@ -47,12 +50,40 @@ class TokenEmbedding(nn.Module):
             [R, dim].
         """
         rows = self.words.index_select(0, word_ids)
-        if self.tune_words and self.training and torch.is_grad_enabled():
+        if self._tunes:
             rows = rows.detach().requires_grad_()
             self._leaves.append((word_ids, rows))
         if self.caps is None:
             return rows
         return torch.cat([rows, F.embedding(caps, self.caps)], 1)
+
+    @property
+    def _tunes(self) -> bool:
+        return self.tune_words and self.training and torch.is_grad_enabled()
+
+    def runs(self, word_ids: Tensor, caps: Tensor, length: int, more: int) -> Tensor:
+        """Embedded positions r, r + 1, ..., r + length - 1 side by side, for every r.
+
+        What a run holds beyond the last position means nothing. Fixed vectors are looked up and put side by side in one pass.
+
+        Args:
+            word_ids: int64 [R].
+            caps: int64 [R].
+            length: positions of a run, odd.
+            more: runs wanted beyond those that fit.
+
+        Returns:
+            [R - length // 2 + more, length * dim].
+        """
+        if more:  # with a row that is in use: an optimiser of rows moves every row it is handed
+            word_ids = torch.cat([word_ids, word_ids[-1:].expand(more)])
+            caps = torch.cat([caps, caps[-1:].expand(more)])
+        bounds = torch.tensor([0, len(word_ids)], device=word_ids.device)
+        if self.caps is None and not self._tunes:
+            windows = embedding_window(self.words, word_ids, bounds, length, PADDING_ROW)
+        else:
+            windows = window_gather(self(word_ids, caps), bounds, length)
+        return windows[length // 2 :]
 
     def take_row_gradients(self) -> tuple[Tensor, Tensor] | None:
         """Row numbers [R], with repetitions, and gradients [R, word_dim] since the last call, if any."""

@@ -184,8 +184,11 @@ class TaggingNetwork(Network):
             empty = self.embedding.words.new_empty(0, self._tower(0).out_features)
             return dict.fromkeys(sorted(towers), empty)
         words, caps, starts = padded_text(features, window).rows(start, stop, window)
-        embedded = self.embedding(words, caps)
-        return {index: self._tower(index).packed(embedded, starts) for index in sorted(towers)}
+        if self.shape.filter_widths:
+            rows = self.embedding.runs(words, caps, *self._tower(0).run)
+        else:
+            rows = self.embedding(words, caps)
+        return {index: self._tower(index).packed(rows, starts) for index in sorted(towers)}
 
     def logits(self, hidden: Mapping[int, Tensor], head: int, rows: slice | None = None) -> Tensor:
         """One head on the towers' outputs; ``rows`` takes a part of them."""

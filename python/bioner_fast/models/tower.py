@@ -19,8 +19,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.ops import window_gather
-
 
 class Tower(nn.Module):
     """Convolutions over the window (or none), then hidden ReLU layers, then dropout.
@@ -81,33 +79,37 @@ class Tower(nn.Module):
                 glorot_(layer.weight, layer.in_features, layer.out_features, generator)
                 layer.bias.zero_()
 
-    def packed(self, embedded: Tensor, starts: Tensor) -> Tensor:
-        """Hidden features of tokens whose windows are runs of rows.
+    @property
+    def run(self) -> tuple[int, int]:
+        """Length of the runs of rows that the convolutions read, and how many more rows of them it takes.
+
+        The length is the widest filter, made odd; the last windows of a narrower one start beyond the rows
+        that have a whole run.
+        """
+        length = max(self.widths) | 1
+        return length, max(0, length // 2 + 1 - min(self.widths))
+
+    def packed(self, rows: Tensor, starts: Tensor) -> Tensor:
+        """Hidden features of tokens whose windows are consecutive rows of padded text (see models.layout).
 
         Args:
-            embedded: [R, D] padded text (see models.layout).
+            rows: with filters, [R, run * D]: row r holds embedded rows r, r + 1, ... next to one another;
+                each width takes its first columns. Without, [R, D].
             starts: int64 [N], the first row of each token's window.
 
         Returns:
             [N, out_features].
         """
         if not self.widths:
-            rows = starts[:, None] + self.slots
-            return self._top(F.embedding(rows, embedded).view(len(starts), -1))
-        span = max(self.widths) | 1
-        # Row r of `runs` holds embedded rows r, r + 1, ... next to one another; each width takes its first
-        # columns.
-        if (short := span // 2 + 1 - min(self.widths)) > 0:  # the last windows of a narrow width
-            embedded = F.pad(embedded, (0, 0, 0, short))
-        bounds = torch.tensor([0, len(embedded)], device=embedded.device)
-        runs = window_gather(embedded, bounds, span)[span // 2 :]
+            slots = starts[:, None] + self.slots
+            return self._top(F.embedding(slots, rows).view(len(starts), -1))
         outputs = [
-            F.linear(runs[:, : width * self.dim], kernel.view(self.filters, -1), bias)
+            F.linear(rows[:, : width * self.dim], kernel.view(self.filters, -1), bias)
             for width, kernel, bias in zip(self.widths, self.kernels, self.biases, strict=True)
         ]
         positions = torch.cat(outputs, 1).relu_().view(-1, self.filters)
-        rows = starts[:, None] * len(self.widths) + self.slots
-        return self._top(F.embedding(rows, positions).view(len(starts), -1))
+        slots = starts[:, None] * len(self.widths) + self.slots
+        return self._top(F.embedding(slots, positions).view(len(starts), -1))
 
     def gathered(self, windows: Tensor) -> Tensor:
         """Hidden features of windows in any order.
