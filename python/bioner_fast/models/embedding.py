@@ -64,7 +64,8 @@ class TokenEmbedding(nn.Module):
     def runs(self, word_ids: Tensor, caps: Tensor, length: int, more: int) -> Tensor:
         """Embedded positions r, r + 1, ..., r + length - 1 side by side, for every r.
 
-        What a run holds beyond the last position means nothing. Fixed vectors are looked up and put side by side in one pass.
+        What a run holds beyond the last position means nothing. Fixed vectors are looked up and put side by
+        side in one pass.
 
         Args:
             word_ids: int64 [R].
