@@ -14,7 +14,6 @@ from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
 from bioner_fast.training.sampling import Batch, TrainingText
 
-
 # Sentences that are sorted by length together.
 POOL = 1000
 
@@ -38,8 +37,9 @@ class MixedSentenceBatches:
     """All sentences, shuffled; a batch has about so many tokens of any task, each task's rows together.
 
     Tasks are thus sampled in proportion to their size. A slice of the first corpus keeps its whole sentences.
-    Sentences of a batch are of similar length: pools of shuffled sentences are sorted, cut, and the batches shuffled.
-    The mean loss of a sentence then weighs tokens differently from batch to batch, a noise that regularises.
+    Sentences of a batch are of similar length: pools of shuffled sentences are sorted, cut, and the batches
+    shuffled. A mean over sentences then weighs tokens differently from batch to batch, a noise that
+    regularises.
     """
 
     def __init__(self, text: TrainingText, batch_size: int) -> None:
