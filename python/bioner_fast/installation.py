@@ -8,6 +8,9 @@ from importlib import metadata
 
 import bioner_fast
 
+# More threads than this are a slip of the finger, and thread libraries crash on the attempt.
+MAX_THREADS = 1024
+
 
 def available_threads() -> int:
     """Processors this process may run on."""

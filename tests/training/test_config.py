@@ -70,8 +70,11 @@ def test_toml_round_trip(tmp_path: Path) -> None:
         ({"percent_keep": 1.5}, "--percent-keep"),
         ({"window": 4}, "--window"),
         ({"batch_size": 0}, "--batch-size"),
-        ({"epochs": "ten"}, "--epochs: expected int"),
-        ({"seed": True}, "--seed: expected int"),
+        ({"epochs": "ten"}, "--epochs: expected a whole number"),
+        ({"seed": True}, "--seed: expected a whole number"),
+        ({"seed": 2**63}, "--seed: expected at most"),
+        ({"threads": 100_000}, "--threads: expected at most 1024"),
+        ({"tasks": "A"}, "--tasks: expected a list of strings"),
         ({"dropout": 1.0}, "--dropout"),
         ({"learning_rate": -1.0}, "--learning-rate"),
         ({"learning_rate": float("nan")}, "--learning-rate"),
@@ -111,6 +114,17 @@ def test_bad_files(tmp_path: Path) -> None:
     file.write_text("epoks = 3")
     with pytest.raises(FormatError, match="epoks"):
         TrainConfig.load(file)
+    file.write_text("epochs = 0")
+    with pytest.raises(UsageError, match=r"c\.toml: --epochs"):
+        TrainConfig.load(file)
+    with pytest.raises(UsageError, match=r"^--epochs: .*found -1"):
+        TrainConfig.load(file, {"epochs": -1})
+
+
+def test_toml_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    file = tmp_path / "c.toml"
+    file.write_bytes(b"\xef\xbb\xbfepochs = 3\r\n")
+    assert TrainConfig.load(file).epochs == 3
 
 
 def test_every_field_has_a_flag_and_a_help_text() -> None:

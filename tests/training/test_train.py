@@ -191,10 +191,25 @@ def test_divergence_ends_in_a_sentence(tmp_path: Path, disease: Path) -> None:
         train(small((disease,), tmp_path / "run", arch="mlp", learning_rate=1e30))
 
 
-def test_missing_data(tmp_path: Path) -> None:
+def test_missing_data_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BionerError):
         train(small(("nothing-here",), tmp_path / "run"))
-    assert not (tmp_path / "run" / "model").exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_data_leaves_the_run_that_would_be_replaced(tmp_path: Path, disease: Path) -> None:
+    out = tmp_path / "run"
+    train(small((disease,), out, epochs=1))
+    before = {file: file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    with pytest.raises(BionerError, match="word-vector file"):
+        train(small((disease,), out, epochs=1, vectors="nothing-here.bin"), force=True)
+    assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
+
+
+def test_no_train_split(tmp_path: Path, disease: Path) -> None:
+    (disease / "train.tsv").unlink()
+    with pytest.raises(BionerError, match=r"dis has no train\.tsv"):
+        train(small((disease,), tmp_path / "run"))
 
 
 def test_no_cuda(tmp_path: Path, disease: Path, monkeypatch: pytest.MonkeyPatch) -> None:

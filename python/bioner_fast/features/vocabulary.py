@@ -181,7 +181,10 @@ class Vocabulary:
         order = np.argsort(-count, kind="stable")
         order = order[count[order] >= min_count]
         if len(order) == 0:
-            raise UsageError(f"no token occurs {min_count} times: there is no vocabulary to learn")
+            raise UsageError(
+                f"no token occurs {min_count} times, so there is no vocabulary to learn; "
+                "take a smaller min_count"
+            )
         return cls(tokens.take(first[order]))
 
 

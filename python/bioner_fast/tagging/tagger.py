@@ -18,6 +18,7 @@ from bioner_fast.errors import UsageError
 from bioner_fast.features.layers import token_layer, without_mark
 from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
+from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
 from bioner_fast.tagging.merge import merge_entities
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
@@ -74,8 +75,8 @@ class Tagger:
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int | None = None) -> None:
         if threads is not None:
-            if threads < 1:
-                raise UsageError(f"threads: expected at least 1, got {threads}")
+            if not 1 <= threads <= MAX_THREADS:
+                raise UsageError(f"threads: expected 1 to {MAX_THREADS}, got {threads}")
             torch.set_num_threads(threads)
         self.bundle = bundle
         self.predictor = Predictor(bundle, pick_device(device), threads or torch.get_num_threads())

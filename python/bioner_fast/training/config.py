@@ -11,6 +11,7 @@ from typing import Any
 
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_write
+from bioner_fast.installation import MAX_THREADS
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "arch": ("cnn", "mlp", "idcnn"),
@@ -44,6 +45,14 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "schedule": "linear", "clip": 5.0, "average": 0.998, "patience": 5,
     },
 }  # fmt: skip
+
+# Types as a reader of TOML calls them.
+_WORDS = {
+    "str": "a string", "int": "a whole number", "float": "a number", "bool": "true or false",
+    "tuple[str, ...]": "a list of strings", "tuple[int, ...]": "a list of whole numbers",
+}  # fmt: skip
+# What the generators and the thread libraries take.
+_MOST = {"seed": 2**63 - 1, "threads": MAX_THREADS}
 
 
 def _flag(default: Any, text: str, name: str | None = None) -> Any:
@@ -168,7 +177,7 @@ class TrainConfig:
                 good = type(value).__name__ == kind.split(" ")[0]
             if not good:
                 raise UsageError(
-                    f"{flag(item.name)}: expected {kind.replace(' | None', '')}, found {value!r}"
+                    f"{flag(item.name)}: expected {_WORDS[kind.removesuffix(' | None')]}, found {value!r}"
                 )
             if item.name in CHOICES and value is not None and value not in CHOICES[item.name]:
                 known = ", ".join(CHOICES[item.name])
@@ -184,6 +193,10 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{flag(name)}: expected at least {least}, found {value}")
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if value is not None and value > most:
+                raise UsageError(f"{flag(name)}: expected at most {most}, found {value}")
         if self.window % 2 == 0:
             raise UsageError(f"--window: expected an odd number, found {self.window}")
         if not 0 < self.percent_keep <= 1:
@@ -299,7 +312,7 @@ class TrainConfig:
             UsageError: a value is wrong.
         """
         try:
-            values = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+            values = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise FormatError(path, f"expected TOML ({error})") from None
         except OSError as error:
@@ -309,7 +322,12 @@ class TrainConfig:
             raise FormatError(
                 path, f"unknown entry {unknown[0]!r}; entries are the flags of train, as in batch_size"
             )
-        return cls(**{**values, **(overrides or {})})
+        try:
+            return cls(**{**values, **(overrides or {})})
+        except UsageError as error:
+            if any(str(error).startswith(f"{flag(name)}:") for name in overrides or {}):
+                raise
+            raise UsageError(f"{os.fspath(path)}: {error}") from None
 
 
 def flag(name: str) -> str:

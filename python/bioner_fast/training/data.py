@@ -84,7 +84,8 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
         splits = {split: getattr(task, split) for split in ("train", "devel", "test")}
         found = {split: corpus for split, corpus in splits.items() if corpus is not None and corpus.n_tokens}
         if "train" not in found:
-            raise BionerError(f"task {task.name} has no training data: {name} has an empty train split")
+            what = "has no train.tsv" if task.train is None else "has an empty train split"
+            raise BionerError(f"task {task.name} has no training data: {task.folder} {what}")
         wanted = scheme if task.kind == "ner" else None
         if wanted is not None:
             found = {split: convert(corpus, wanted) for split, corpus in found.items()}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bioner_fast.errors import BionerError
@@ -26,8 +28,11 @@ class RunFolder:
     def _parts(self) -> list[Path]:
         return [self.model, self.config, self.metrics, self.predictions, self.result, self.checkpoints.path]
 
-    def start(self, config: TrainConfig, *, force: bool) -> None:
-        """Make the folder of a new run.
+    @contextmanager
+    def starting(self, config: TrainConfig, *, force: bool) -> Iterator[None]:
+        """Make the folder of a new run around the block that reads its data and builds its model.
+
+        If the block fails, nothing is left behind, and a run that ``force`` replaces is still there.
 
         Raises:
             BionerError: a run lies there and ``force`` is false, or the path is a file.
@@ -43,13 +48,30 @@ class RunFolder:
                 f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, "
                 "or choose another --out"
             )
-        for part in found:
+        made = not self.path.exists()
+        if not found:  # at once, so that a run that is killed this early can be resumed
+            self.path.mkdir(parents=True, exist_ok=True)
+            config.save(self.config)
+        try:
+            yield
+        except Exception:
+            if not found:
+                self.config.unlink(missing_ok=True)
+            if made:
+                with suppress(OSError):
+                    self.path.rmdir()
+            raise
+        if found:
+            self._clear()
+            config.save(self.config)
+
+    def _clear(self) -> None:
+        """Delete a run."""
+        for part in self._parts():
             if part.is_dir():
                 shutil.rmtree(part)
             else:
-                part.unlink()
-        self.path.mkdir(parents=True, exist_ok=True)
-        config.save(self.config)
+                part.unlink(missing_ok=True)
 
     def finished(self) -> bool:
         """Whether the run here is complete."""

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -94,37 +95,25 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     device = choose_device(config.device)
     config = _fixed(config.resolved(), device)
     folder = RunFolder(config.out or "")
-    if not resume:
-        folder.start(config, force=force)
+    starting = nullcontext() if resume else folder.starting(config, force=force)
     devices = [device] if device.type == "cuda" else []
     torch.set_num_threads(config.threads or threads_before)
     try:
         with torch.random.fork_rng(devices=devices):
-            return _train(config, folder, device, began)
+            return _train(config, folder, device, began, starting)
     finally:
         torch.set_num_threads(threads_before)
 
 
-def _train(config: TrainConfig, folder: RunFolder, device: torch.device, began: float) -> TrainResult:
-    prepared = prepare(config, device)
-    torch.manual_seed(config.seed)
-    network = _network(config, prepared).to(device)
-    heads = tuple(
-        TaskHead(
-            task.name,
-            task.tagset,
-            task.kind,
-            config.decoder or "argmax",
-            decoder_tables(
-                config.decoder or "argmax",
-                len(task.tagset.names),
-                task.train.tags.cpu(),
-                task.train.features.offsets.cpu(),
-            ),
-        )
-        for task in prepared.tasks
-    )
-    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, MetricsFile(folder.metrics))
+def _train(
+    config: TrainConfig,
+    folder: RunFolder,
+    device: torch.device,
+    began: float,
+    starting: AbstractContextManager[None],
+) -> TrainResult:
+    with starting:
+        prepared, network, trainer = _build(config, folder, device)
     logger.info("%s", trainer.selector.rule)
     if folder.checkpoints.exists():
         trainer.load()
@@ -164,6 +153,30 @@ def _train(config: TrainConfig, folder: RunFolder, device: torch.device, began: 
     write_json(folder.result, result.to_json())
     folder.close()
     return result
+
+
+def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tuple[Prepared, Network, Trainer]:
+    """All that comes before the first step; reads the data and writes nothing."""
+    prepared = prepare(config, device)
+    torch.manual_seed(config.seed)
+    network = _network(config, prepared).to(device)
+    heads = tuple(
+        TaskHead(
+            task.name,
+            task.tagset,
+            task.kind,
+            config.decoder or "argmax",
+            decoder_tables(
+                config.decoder or "argmax",
+                len(task.tagset.names),
+                task.train.tags.cpu(),
+                task.train.features.offsets.cpu(),
+            ),
+        )
+        for task in prepared.tasks
+    )
+    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, MetricsFile(folder.metrics))
+    return prepared, network, trainer
 
 
 def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> dict[str, Scores]:
