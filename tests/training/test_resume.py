@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -140,6 +141,28 @@ def test_ctrl_c_saves_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None
     assert f"train --resume --out {tmp_path / 'run'}" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("name", ["cnn", "idcnn"])
+def test_checkpoints_are_saved_however_short_the_epochs(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The interval counts on from one epoch to the next."""
+    saved: list[int] = []
+    original = loop.Trainer.save
+
+    def save(self: loop.Trainer) -> None:
+        saved.append(self.at.step)
+        original(self)
+
+    monkeypatch.setattr(loop.Trainer, "save", save)
+    short = TrainConfig(**{**vars(config(tmp_path, name, "run")), "epochs": 8})
+    train(short)
+    saved.clear()
+    first = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[0]
+    interval = json.loads(first)["step"] + 1  # longer than an epoch
+    train(TrainConfig(**{**vars(short), "checkpoint_every": str(interval), "out": str(tmp_path / "again")}))
+    assert saved[:2] == [interval, 2 * interval]
 
 
 def test_killed_before_the_first_checkpoint(tmp_path: Path) -> None:

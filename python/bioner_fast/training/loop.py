@@ -145,6 +145,7 @@ class Trainer:
         self.seconds = 0.0  # spent in steps by this process
         self.trained_tokens = 0  # by this process
         self._unit, self._interval = parse_interval(config.checkpoint_every)
+        self._saved_at: tuple[float, int] | None = None  # when and at which step; counts across epochs
 
     def run(self) -> None:
         """Train to the end; the network then holds the selected weights.
@@ -186,7 +187,7 @@ class Trainer:
         pending: list[Tensor] = []
         tokens = 0
         began = time.monotonic()
-        saved, saved_step = began, at.step
+        self._saved_at = self._saved_at or (began, at.step)
 
         def look() -> None:
             """Read the losses that wait on the device."""
@@ -210,11 +211,9 @@ class Trainer:
                     f"interrupted at step {at.step}; a checkpoint is saved, go on with: "
                     f"bioner-fast train --resume --out {self.config.out}"
                 )
-            since = time.monotonic() - saved if self._unit == "seconds" else at.step - saved_step
-            if since >= self._interval:
+            if self._checkpoint_due():
                 look()
                 self.save()
-                saved, saved_step = time.monotonic(), at.step
         look()
         self.seconds += time.monotonic() - began
 
@@ -368,6 +367,13 @@ class Trainer:
             tensors[f"best-{at.best_step}"] = self.best
         facts = {"step": at.step, "position": asdict(at), "random": self.random.bit_generator.state}
         self.checkpoints.save(facts, tensors)
+        self._saved_at = (time.monotonic(), at.step)
+
+    def _checkpoint_due(self) -> bool:
+        assert self._saved_at is not None
+        when, step = self._saved_at
+        since = time.monotonic() - when if self._unit == "seconds" else self.at.step - step
+        return since >= self._interval
 
     def load(self) -> None:
         """Go on from the checkpoint."""
