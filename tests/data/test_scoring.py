@@ -112,6 +112,13 @@ def test_json_is_that_of_the_contract() -> None:
     }
 
 
+def test_types_that_neither_side_has_are_not_listed() -> None:
+    gold = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")]])
+    names = ("O", "B-Gene", "B-Disease")
+    for rule in ("conlleval", "strict", "token"):
+        assert list(score(gold, np.array([1, 0]), names, scheme=rule).types) == ["Gene"]
+
+
 def test_nothing_found_is_zero_and_no_error() -> None:
     assert Counts(0, 0, 0).to_json() == {
         "precision": 0.0,

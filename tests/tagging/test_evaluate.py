@@ -101,3 +101,6 @@ def test_the_command(model: Path, data: Path, tmp_path: Path, capsys: pytest.Cap
     assert printed == score_bundle(model, "medical", "test", data_dir=data).score.to_json()
     assert run(["evaluate", str(target), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == printed
+    assert run([*arguments, "--output", str(target)]) == 1
+    assert "--force" in capsys.readouterr().err
+    assert run([*arguments, "--output", str(target), "--force"]) == 0

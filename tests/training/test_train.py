@@ -206,6 +206,14 @@ def test_missing_data_leaves_the_run_that_would_be_replaced(tmp_path: Path, dise
     assert {file: file.read_bytes() for file in out.rglob("*") if file.is_file()} == before
 
 
+@pytest.mark.parametrize("precision", ["float16", "float32"])
+def test_vectors_that_are_not_finite_are_refused(tmp_path: Path, disease: Path, precision: str) -> None:
+    file = tmp_path / "v.txt"
+    file.write_text("2 2\na nan 1\nb 1 2\n")
+    with pytest.raises(BionerError, match=r"v\.txt: some vectors have an infinity or NaN"):
+        train(small((disease,), tmp_path / "run", vectors=str(file), vector_precision=precision))
+
+
 def test_no_train_split(tmp_path: Path, disease: Path) -> None:
     (disease / "train.tsv").unlink()
     with pytest.raises(BionerError, match=r"dis has no train\.tsv"):

@@ -45,6 +45,7 @@ def register(app: typer.Typer) -> None:
                 "-o", "--output", metavar="FILE", help="With --model: also write the predictions here."
             ),
         ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
         device: Annotated[str, typer.Option(help="With --model: auto, cpu or cuda.")] = "auto",
         threads: Annotated[int | None, typer.Option(help="With --model: CPU threads.", min=1)] = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
         Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
         """
         from bioner_fast.cli.output import print_json
-        from bioner_fast.errors import UsageError
+        from bioner_fast.errors import BionerError, UsageError
 
         if (file is None) == (model is None):
             raise UsageError("evaluate needs either a FILE of predictions or --model DIR")
@@ -68,6 +69,8 @@ def register(app: typer.Typer) -> None:
         else:
             if task is None:
                 raise UsageError("--model needs --task: the corpus to run it on")
+            if output is not None and output.exists() and not force:
+                raise BionerError(f"{output} exists; choose another name or pass --force to replace it")
             from bioner_fast.tagging.evaluate import score_bundle
 
             outcome = score_bundle(

@@ -60,7 +60,7 @@ class Score:
     Attributes:
         scheme: the rule: ``conlleval``, ``strict`` or ``token``.
         overall: counts over all types.
-        types: counts per entity type (per tag for part-of-speech tags), by name.
+        types: counts per entity type (per tag for part-of-speech tags) that is found on either side, by name.
         n_tokens: tokens scored.
         n_correct: tokens whose predicted tag is the gold one.
     """
@@ -181,7 +181,9 @@ def score(
         name: Counts(*counts[i].tolist()) for i, name in enumerate(rows if scheme == "token" else types)
     }
     overall = Counts(*(int(total) for total in counts[: len(per_type)].sum(axis=0)))
-    return Score(scheme, overall, dict(sorted(per_type.items())), len(gold_ids), n_correct)
+    # A type of the tag set that neither side has here is not listed: a file of predictions does not know it.
+    seen = {name: found for name, found in sorted(per_type.items()) if found.tp or found.fp or found.fn}
+    return Score(scheme, overall, seen, len(gold_ids), n_correct)
 
 
 def _scheme_of(gold: Corpus | Labels, gold_names: tuple[str, ...], names: tuple[str, ...]) -> Scheme:

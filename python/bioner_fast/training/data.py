@@ -141,6 +141,11 @@ def _word_table(
     vectors = WordVectors.load(config.vectors, max_rank=config.max_rank, threads=config.threads or 0)
     vocabulary, matrix = embedding_matrix(vectors, config.max_vocab, rng)
     table = torch.from_numpy(matrix)
+    if not bool(torch.isfinite(table).all()):
+        raise BionerError(
+            f"{config.vectors}: some vectors have an infinity or NaN in them, which training would spread; "
+            "train on another file"
+        )
     if not config.tune_vectors and config.vector_precision == "float16":
         # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
         rounded = table.half()
