@@ -31,3 +31,15 @@ class FormatError(BionerError):
 
     def __reduce__(self) -> tuple[type[FormatError], tuple[str, str, int | None]]:
         return FormatError, (self.path, self.detail, self.line)
+
+
+def describe_os_error(error: OSError) -> str:
+    """An error of the system as a sentence, without its number.
+
+    Example:
+        >>> describe_os_error(FileNotFoundError(2, "No such file or directory", "out.json"))
+        'out.json: No such file or directory'
+    """
+    if error.strerror is None:
+        return str(error) or type(error).__name__
+    return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"

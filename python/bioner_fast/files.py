@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from bioner_fast.errors import BionerError, FormatError
+from bioner_fast.errors import BionerError, FormatError, describe_os_error
 
 MANIFEST_NAME = "manifest.json"
 
@@ -28,19 +28,33 @@ def _fsync_directory(path: Path) -> None:
 
 
 @contextlib.contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    """Errors of the system name ``target``, which the user knows, and not a temporary file beside it."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or describe_os_error(error)
+        raise BionerError(f"cannot write {target}: {reason}; choose another place") from error
+
+
+@contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and rename it there when the block ends without an error.
 
     Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was.
+
+    Raises:
+        BionerError: nothing can be written beside ``path``.
 
     Example:
         >>> with atomic_write("scores.json") as out:  # doctest: +SKIP
         ...     out.write("{}")
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     text = "b" not in mode
-    fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+    with _naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
         with os.fdopen(
             fd, mode, encoding="utf-8" if text else None, newline="\n" if text else None
@@ -83,13 +97,14 @@ def atomic_directory(
     :func:`verify_directory` checks.
 
     Raises:
-        BionerError: ``path`` exists and ``force`` is false.
+        BionerError: ``path`` exists and ``force`` is false, or nothing can be written beside it.
     """
     target = Path(path)
     if target.exists() and not force:
         raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+    with _naming(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
     try:
         yield temporary
         if manifest:
@@ -125,11 +140,16 @@ def write_manifest(folder: Path) -> None:
     write_json(folder / MANIFEST_NAME, {"files": files})
 
 
-def verify_directory(path: str | os.PathLike[str]) -> None:
+def verify_directory(path: str | os.PathLike[str], required: Iterable[str] = ()) -> None:
     """Check a folder against its manifest.
 
+    Args:
+        path: the folder.
+        required: names of files that the manifest has to list.
+
     Raises:
-        BionerError: there is no manifest, or a file is missing, has another size or another digest.
+        BionerError: there is no manifest, or a file is missing or not listed, has another size or another
+            digest.
     """
     folder = Path(path)
     manifest = folder / MANIFEST_NAME
@@ -144,6 +164,10 @@ def verify_directory(path: str | os.PathLike[str]) -> None:
         entries = [(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise FormatError(manifest, "expected JSON with the size and SHA-256 of every file") from None
+    for name in sorted(set(required) - {name for name, _, _ in entries}):
+        if not (folder / name).is_file():
+            raise BionerError(f"{folder} is not whole: {name} is missing")
+        raise BionerError(f"{folder} is not whole: {MANIFEST_NAME} does not list {name}")
     for name, size, digest in entries:
         file = folder / name
         if not file.is_file():

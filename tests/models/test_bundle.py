@@ -94,6 +94,16 @@ def test_no_pickle_and_nothing_unnamed(saved: Path) -> None:
     assert set(manifest["files"]) == {"bundle.json"} | tensors
 
 
+def test_a_file_that_the_manifest_does_not_list_is_not_read(saved: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(saved, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["weights.safetensors"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BionerError, match=r"manifest\.json does not list weights\.safetensors"):
+        load_bundle(copy)
+
+
 def test_float32_keeps_every_bit_and_float16_is_half_the_size(tmp_path: Path) -> None:
     exact = load_bundle(save_tiny(tmp_path / "exact", precision="float32"))
     key = exact.network.word_table_key

@@ -10,7 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 import bioner_fast
-from bioner_fast.errors import BionerError, UsageError
+from bioner_fast.errors import BionerError, UsageError, describe_os_error
 
 app = typer.Typer(
     name="bioner-fast",
@@ -71,6 +71,9 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except typer.TyperException as error:  # wrong options and arguments
         if debug:
             raise
+        if type(error).__name__ == "NoArgsIsHelpError":  # a group alone: its help, as it is laid out
+            print(error.format_message(), file=sys.stderr)  # noqa: T201
+            return 2
         context = getattr(error, "ctx", None)
         hint = f" (see {context.command_path} --help)" if context is not None else ""
         message = error.format_message() if hasattr(error, "format_message") else str(error)
@@ -86,7 +89,11 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
         if debug:
             raise
         return _fail(str(error), 2)
-    except (BionerError, OSError, MemoryError) as error:
+    except OSError as error:
+        if debug:
+            raise
+        return _fail(describe_os_error(error), 1)
+    except (BionerError, MemoryError) as error:
         if debug:
             raise
         return _fail(str(error) or type(error).__name__, 1)

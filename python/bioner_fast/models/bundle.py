@@ -307,10 +307,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
     """
     folder = Path(path)
     facts = _read_facts(folder)
-    verify_directory(folder)
-    for name in (_WEIGHTS, _EMBEDDINGS, _VOCABULARY):
-        if not (folder / name).is_file():
-            raise BionerError(f"{folder} is not whole: {name} is missing")
+    verify_directory(folder, required=(_FACTS, _WEIGHTS, _EMBEDDINGS, _VOCABULARY))
     try:
         return _assemble(folder, facts)
     except BionerError:

@@ -1,0 +1,50 @@
+"""What every command shares: help, and errors of the system as one line that names the user's file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bioner_fast.cli.main import run
+from bioner_fast.errors import BionerError, describe_os_error
+from bioner_fast.files import atomic_directory, atomic_write
+
+
+@pytest.mark.parametrize("arguments", [[], ["benchmark"], ["vectors"]])
+def test_a_group_alone_shows_its_help_as_it_is_laid_out(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("Usage: bioner-fast")
+    assert len(captured.err.splitlines()) > 5
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    target = tmp_path / "file" / "out.json"  # below a file, not a folder
+    with (
+        pytest.raises(BionerError, match=r"cannot write .*out\.json: .*; choose another place"),
+        atomic_write(target),
+    ):
+        pass
+    with pytest.raises(BionerError, match=r"cannot write .*out\.json: "), atomic_directory(target):
+        pass
+
+
+def test_convert_names_the_output_and_not_a_temporary_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.tsv").write_text("p53\tB-Gene\n")
+    target = tmp_path / "in.tsv" / "out.tsv"
+    assert run(["convert", str(tmp_path / "in.tsv"), str(target), "--to", "iobes"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"cannot write {target}: " in line
+    assert ".tmp" not in line
+
+
+def test_errors_of_the_system_have_no_number() -> None:
+    assert describe_os_error(OSError(28, "No space left on device")) == "No space left on device"
+    assert describe_os_error(OSError("odd")) == "odd"
