@@ -60,9 +60,13 @@ def main(argv: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command and return its exit status; with ``debug``, exceptions pass through."""
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.INFO)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s")
+    # What other libraries tell at this level is not for users.
+    logging.getLogger("bioner_fast").setLevel(logging.INFO)
     try:
         status = app(arguments, prog_name="bioner-fast", standalone_mode=False)
+        if status == 130:  # Typer's status for Ctrl-C, of which it says nothing
+            return _fail("interrupted", 130)
         return status if isinstance(status, int) else 0
     except typer.Exit as error:
         return error.exit_code

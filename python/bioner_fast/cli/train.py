@@ -109,7 +109,7 @@ def _train(values: dict[str, Any]) -> None:
         result = train(config, resume=beside["resume"], force=beside["force"])
     except TrainingInterrupted as stop:
         print(f"bioner-fast: {stop}", file=sys.stderr)  # noqa: T201
-        raise typer.Exit(130) from None
+        raise SystemExit(130) from None  # all is said
     _show(result, as_json=beside["as_json"])
 
 
