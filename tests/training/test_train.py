@@ -214,6 +214,11 @@ def test_vectors_that_are_not_finite_are_refused(tmp_path: Path, disease: Path, 
         train(small((disease,), tmp_path / "run", vectors=str(file), vector_precision=precision))
 
 
+def test_settings_are_a_train_config() -> None:
+    with pytest.raises(TypeError, match="config: expected a TrainConfig, got dict"):
+        train({"tasks": ["sample-disease"]})  # type: ignore[arg-type]
+
+
 def test_no_train_split(tmp_path: Path, disease: Path) -> None:
     (disease / "train.tsv").unlink()
     with pytest.raises(BionerError, match=r"dis has no train\.tsv"):

@@ -76,6 +76,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     Raises:
         UsageError: settings that contradict each other, or the run that is resumed.
         BionerError: data cannot be read, the folder holds a run, or training diverged.
+        TypeError: ``config`` is no TrainConfig.
         TrainingInterrupted: Ctrl-C or SIGTERM came; a checkpoint is saved.
 
     Example:
@@ -83,6 +84,8 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         {'sample-disease': {'devel': {'precision': ...}, 'test': {...}}}
     """
     began = time.monotonic()
+    if not isinstance(config, TrainConfig):
+        raise TypeError(f"config: expected a TrainConfig, got {type(config).__name__}")
     if resume and force:
         raise UsageError("--resume and --force contradict each other")
     if resume:
