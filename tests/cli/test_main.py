@@ -22,6 +22,34 @@ def test_a_group_alone_shows_its_help_as_it_is_laid_out(
     assert len(captured.err.splitlines()) > 5
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train",
+        "evaluate",
+        "tag",
+        "convert",
+        "info",
+        "benchmark kernels",
+        "data list",
+        "data fetch",
+        "data check",
+        "vectors info",
+        "vectors convert",
+        "vectors check",
+    ],
+)
+def test_the_example_of_help_is_one_line_that_can_be_pasted(
+    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run([*command.split(), "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (at,) = (index for index, line in enumerate(lines) if line.startswith("  Example: "))
+    assert f"bioner-fast {command} " in lines[at] + " "
+    assert lines[at + 1] == ""
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "out.json"  # below a file, not a folder
@@ -43,6 +71,15 @@ def test_convert_names_the_output_and_not_a_temporary_file(
     (line,) = capsys.readouterr().err.splitlines()
     assert f"cannot write {target}: " in line
     assert ".tmp" not in line
+
+
+def test_convert_to_a_scheme_reports_under_the_name_of_the_output(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.tsv"
+    source.write_text('{"text": "disorders", "entities": [{"start": 0, "end": 8, "type": "Disease"}]}\n')
+    assert run(["convert", str(source), str(target), "--to", "iobes"]) == 0
+    assert f"{target}: document 1: Disease 'disorder' at 0..8 was moved" in caplog.messages[0]
 
 
 def test_errors_of_the_system_have_no_number() -> None:

@@ -9,9 +9,7 @@ import typer
 
 def register(app: typer.Typer) -> None:
     """Add the command ``benchmark``."""
-    group = typer.Typer(
-        no_args_is_help=True, help="Throughput of the kernels and of tagging on this machine."
-    )
+    group = typer.Typer(no_args_is_help=True, help="Throughput of the kernels on this machine.")
     app.add_typer(group, name="benchmark")
 
     @group.command()
@@ -24,6 +22,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Time windows, Viterbi and CRF beside a plain copy.
 
+        \b
         Example: bioner-fast benchmark kernels --seconds 0.2
         """
         import torch

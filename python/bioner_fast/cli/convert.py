@@ -51,6 +51,7 @@ def register(app: typer.Typer) -> None:
         Annotations that the new format cannot hold as they stand are reported, one line each. A document
         format goes to a tag scheme by way of the tokenizer, for training.
 
+        \b
         Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
         """
         from bioner_fast.errors import UsageError
@@ -180,6 +181,7 @@ def _between_formats(
             skip_bad=skip_bad,
             on_problem=None if report is not None else warn,
             report_file=report,
+            target_name=("<stdout>" if target == _STANDARD else target) if scheme is not None else None,
         )
         if scheme is not None:
             from bioner_fast.data.corpus import Corpus

@@ -32,6 +32,7 @@ def list_corpora(
 ) -> None:
     """List the corpora that can be fetched, and whether they are in a folder already.
 
+    \b
     Example: bioner-fast data list
     """
     from bioner_fast.cli.output import print_json, print_table
@@ -76,6 +77,7 @@ def fetch_corpora(
 ) -> None:
     """Fetch corpora; sizes and SHA-256 are checked, and a folder appears only when it is whole.
 
+    \b
     Example: bioner-fast data fetch NCBI-disease-IOB --to data
     """
     from bioner_fast.cli.output import print_json
@@ -112,6 +114,7 @@ def check_folder(
 ) -> None:
     """Report on a corpus folder: counts, types, scheme, illegal sequences, sentences that splits share.
 
+    \b
     Example: bioner-fast data check sample-disease
     """
     from bioner_fast.cli.output import print_json

@@ -54,6 +54,7 @@ def register(app: typer.Typer) -> None:
 
         Part-of-speech predictions are scored with --scheme token.
 
+        \b
         Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
         """
         from bioner_fast.cli.output import print_json

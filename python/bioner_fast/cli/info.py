@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show version, commit, compiler, SIMD level, CUDA and threads.
 
+        \b
         Example: bioner-fast info --json
         """
         from bioner_fast.cli.output import print_json, print_pairs

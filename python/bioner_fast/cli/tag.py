@@ -62,7 +62,8 @@ def register(app: typer.Typer) -> None:
         are kept, each with its task, unless --merge is given. Tags of column files are not taken for
         annotations: the columns of the model stand to the right of them.
 
-        Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample-disease-cnn/model -
+        \b
+        Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample/model -
         """
         from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError

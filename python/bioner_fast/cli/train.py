@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HELP = """Train a model; print its scores on devel and test.
 
+\b
 Example: bioner-fast train --arch cnn --tasks sample-disease --out runs/sample --viterbi
 """
 

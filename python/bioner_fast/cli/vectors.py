@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
 def info(file: _File, format: _Format = None, no_cache: _NoCache = False, as_json: _Json = False) -> None:
     """Show format, size and what reading the file met.
 
+    \b
     Example: bioner-fast vectors info bio-w2v-200.bin
     """
     from bioner_fast.cli.output import print_json, print_pairs
@@ -70,6 +71,7 @@ def convert(
 ) -> None:
     """Write the vectors in another format.
 
+    \b
     Example: bioner-fast vectors convert bio-w2v-200.bin bio-w2v-200.vec --max-rank 50000
     """
     from bioner_fast.errors import BionerError, UsageError
@@ -107,6 +109,7 @@ def check(
 
     Ends with status 1 if vectors have an infinity or NaN in them, or if the file is cut off or malformed.
 
+    \b
     Example: bioner-fast vectors check bio-w2v-200.bin --task sample-disease
     """
     from bioner_fast.cli.output import print_json, print_pairs, print_table

@@ -10,7 +10,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -84,6 +84,7 @@ def convert_documents(
     skip_bad: bool = False,
     on_problem: OnProblem = None,
     report_file: str | os.PathLike[str] | None = None,
+    target_name: str | None = None,
 ) -> ConversionReport:
     """Convert documents from one format to another, streaming.
 
@@ -95,6 +96,7 @@ def convert_documents(
         skip_bad: leave bad documents out and report them, instead of stopping at the first.
         on_problem: receives each annotation, relation or text that could not go over as it stands.
         report_file: where to write the same as JSON lines.
+        target_name: what reports call the target, where it is a file that the user did not name.
 
     Raises:
         FormatError: the source is malformed, or a document is bad and ``skip_bad`` is false; the target is
@@ -117,7 +119,18 @@ def convert_documents(
         raise UsageError("conversion to conll needs tokens; pass add_tokens")
     report = ConversionReport()
     if report_file is None:
-        _convert(source, target, from_format, to_format, add_tokens, force, skip_bad, on_problem, report)
+        _convert(
+            source,
+            target,
+            from_format,
+            to_format,
+            add_tokens,
+            force,
+            skip_bad,
+            on_problem,
+            report,
+            target_name,
+        )
         return report
     with atomic_write(report_file) as out:
 
@@ -126,7 +139,9 @@ def convert_documents(
             if on_problem is not None:
                 on_problem(problem)
 
-        _convert(source, target, from_format, to_format, add_tokens, force, skip_bad, record, report)
+        _convert(
+            source, target, from_format, to_format, add_tokens, force, skip_bad, record, report, target_name
+        )
     return report
 
 
@@ -140,8 +155,11 @@ def _convert(
     skip_bad: bool,
     on_problem: OnProblem,
     report: ConversionReport,
+    target_name: str | None,
 ) -> None:
     def collect(problem: Problem) -> None:
+        if target_name is not None and problem.path == str(target):
+            problem = replace(problem, path=target_name)
         if problem.kind == "document":
             if not skip_bad:
                 name = "" if problem.document is None else f"document {problem.document}: "
