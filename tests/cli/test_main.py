@@ -82,6 +82,16 @@ def test_convert_to_a_scheme_reports_under_the_name_of_the_output(
     assert f"{target}: document 1: Disease 'disorder' at 0..8 was moved" in caplog.messages[0]
 
 
+def test_column_files_that_are_written_can_be_read_whatever_the_text_holds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, target = tmp_path / "in.txt", tmp_path / "out.tsv"
+    source.write_text("p53\0 binds")
+    assert run(["convert", str(source), str(target), "--to", "iob2"]) == 0
+    assert target.read_text(encoding="utf-8").splitlines()[2:] == ["p53\tO", "\ufffd\tO", "binds\tO"]
+    assert "NUL characters became U+FFFD" in caplog.messages[0]
+
+
 def test_errors_of_the_system_have_no_number() -> None:
     assert describe_os_error(OSError(28, "No space left on device")) == "No space left on device"
     assert describe_os_error(OSError("odd")) == "odd"

@@ -248,6 +248,11 @@ class Writer:
             self._columns = len(columns)
         text = document.text
         tokens = [text[a:b] for a, b in zip(layer.starts.tolist(), layer.ends.tolist(), strict=True)]
+        if "\0" in text:  # no reader of column files takes it
+            tokens = [token.replace("\0", "\ufffd") for token in tokens]
+            self._reporter.annotation(
+                document.id, "NUL characters became U+FFFD", kind="text", action="changed"
+            )
         lines = list(map("\t".join, zip(tokens, *columns, strict=True)))
         blocks: list[str] = []
         if layer.marker:
