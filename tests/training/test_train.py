@@ -158,6 +158,17 @@ def test_selection_never_sees_test(tmp_path: Path, disease: Path) -> None:
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_without_test_the_split_is_not_even_read(tmp_path: Path, disease: Path) -> None:
+    scored = train(small((disease,), tmp_path / "a"))
+    (disease / "test.tsv").write_text("this is no corpus\n")
+    blind = train(small((disease,), tmp_path / "b", test=False))
+    assert set(blind.tasks["dis"]) == {"devel"}
+    assert blind.tasks["dis"]["devel"] == scored.tasks["dis"]["devel"]
+    assert [file.name for file in (tmp_path / "b" / "predictions").iterdir()] == ["dis.devel.tsv"]
+    files = [tmp_path / name / "model" / "weights.safetensors" for name in "ab"]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_a_run_is_not_replaced_unasked(tmp_path: Path, disease: Path) -> None:
     out = tmp_path / "run"
     config = small((disease,), out, epochs=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,11 @@ class Task:
 
 
 def load_task(
-    name_or_path: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None, *, warn: bool = True
+    name_or_path: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    warn: bool = True,
+    splits: Sequence[str] = SPLITS,
 ) -> Task:
     """Read the task called so, or the one in the folder given.
 
@@ -104,6 +109,7 @@ def load_task(
             or the name of a folder in ``data_dir``.
         data_dir: holds one folder per task.
         warn: log a warning about illegal tag sequences.
+        splits: those to read; others are taken as absent.
 
     Raises:
         BionerError: there is no such folder, it has none of the files, or its splits are tagged in different
@@ -115,9 +121,10 @@ def load_task(
         ('ner', ('O', 'B-Disease', 'I-Disease'))
     """
     folder = find_task(name_or_path, data_dir)
-    corpora = {split: Corpus.read(folder / f"{split}.tsv") for split in SPLITS if _split_file(folder, split)}
+    corpora = {split: Corpus.read(folder / f"{split}.tsv") for split in splits if _split_file(folder, split)}
     if not corpora:
-        raise BionerError(f"{folder} is no task: it has none of train.tsv, devel.tsv and test.tsv")
+        wanted = " and ".join(", ".join(f"{split}.tsv" for split in splits).rsplit(", ", 1))
+        raise BionerError(f"{folder} is no task: it has none of {wanted}")
     scheme = _common_scheme(corpora, folder)
     if scheme is not None and warn:
         for corpus in corpora.values():

@@ -145,6 +145,7 @@ class TrainConfig:
         None, "multi-output of cnn and mlp: steps between evaluations  [default: 5000]"
     )
     selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
+    test: bool = _flag(True, "Score the test split at the end; with --no-test it is not even read.")
     seed: int = _flag(1, "Seed of everything random.")
     threads: int | None = _flag(None, "CPU threads  [default: all cores]")
     device: str = _flag("auto", "auto, cpu or cuda.")

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.schemes import Scheme, TagSet, convert
-from bioner_fast.data.tasks import load_task
+from bioner_fast.data.tasks import SPLITS, load_task
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.features.batch import Features, featurize
 from bioner_fast.features.vectors import WordVectors
@@ -41,7 +41,7 @@ class PreparedTask:
         kind: ``ner`` or ``pos``.
         tagset: tags of the output layer.
         train, devel: splits; devel may be missing.
-        test: the corpus as read, for scoring the saved bundle; may be missing.
+        test: the corpus as read, for scoring the saved bundle; missing where it was not to be read.
     """
 
     name: str
@@ -80,9 +80,9 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
     scheme = Scheme(config.scheme)
     corpora: list[tuple[str, str, TagSet, dict[str, Corpus]]] = []
     for name in config.tasks:
-        task = load_task(name, None if config.data is None else Path(config.data))
-        splits = {split: getattr(task, split) for split in ("train", "devel", "test")}
-        found = {split: corpus for split, corpus in splits.items() if corpus is not None and corpus.n_tokens}
+        wanted_splits = SPLITS if config.test else SPLITS[:2]
+        task = load_task(name, None if config.data is None else Path(config.data), splits=wanted_splits)
+        found = {split: corpus for split, corpus in task.splits().items() if corpus.n_tokens}
         if "train" not in found:
             what = "has no train.tsv" if task.train is None else "has an empty train split"
             raise BionerError(f"task {task.name} has no training data: {task.folder} {what}")
