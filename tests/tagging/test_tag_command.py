@@ -117,7 +117,11 @@ def test_a_folder_gets_one_file_per_input(
     files = (tmp_path / "one.txt", tmp_path / "two.jsonl.gz")
     status, _ = _run(monkeypatch, "-m", model, *files, "-o", f"{tmp_path / 'out'}/")
     assert status == 0
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["one.jsonl", "two.jsonl"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "manifest.json",
+        "one.jsonl",
+        "two.jsonl",
+    ]
     _check_offsets(_records((tmp_path / "out" / "two.jsonl").read_bytes())[0])
 
 
@@ -189,7 +193,7 @@ def test_outputs_are_not_overwritten_and_never_half_written(
     assert _run(monkeypatch, "-m", model, tmp_path / "good.jsonl", "-o", target)[0] == 1
     assert "--force" in capsys.readouterr().err
     (tmp_path / "bad.jsonl").write_text('{"text": "breast cancer"}\n{"text": 3}\n', encoding="utf-8")
-    assert _run(monkeypatch, "-m", model, tmp_path / "bad.jsonl", "-o", target, "--force")[0] == 1
+    assert _run(monkeypatch, "-m", model, tmp_path / "bad.jsonl", "-o", target, "--force", "--strict")[0] == 1
     assert "bad.jsonl:2: " in capsys.readouterr().err
     assert target.read_text(encoding="utf-8") == "precious"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["bad.jsonl", "good.jsonl", "out.jsonl"]

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
 if TYPE_CHECKING:
-    from bioner_fast.data.document import Document
+    from collections.abc import Sequence
+
+    from bioner_fast.tagging.inputs import Input
+    from bioner_fast.tagging.shards import TaggerSettings, TagOptions
 
 _STANDARD = "-"
-# Formats that cannot hold what tagging finds.
-_NO_ENTITIES = ("text", "lines")
 
-_OUTPUT_HELP = "File, or folder for one file per input; - is standard output."
+_INPUT_HELP = "Files or folders of files to tag; - is standard input."
+_OUTPUT_HELP = "File, or folder (ending in /) for one file per input; - is standard output."
 _INPUT_FORMAT_HELP = (
     "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat or pubmed-xml; guessed from the name "
     "when omitted, text for standard input."
@@ -29,7 +28,14 @@ _OUTPUT_FORMAT_HELP = (
 )
 _MERGE_HELP = "Of overlapping entities keep the one with the highest score."
 _BATCH_HELP = "Tokens worked on together; memory grows with it, results do not change."
-_JSON_HELP = "Print counts and speed as one JSON object (with -o FILE)."
+_JSON_HELP = "Print counts and speed as one JSON object (with -o)."
+_WORKERS_HELP = "Processes, one input each at a time (with an output folder); each loads the model."
+_THREADS_HELP = "CPU threads of all workers together; all cores by default."
+_RESUME_HELP = "Go on with a run into this folder: keep outputs that are proved whole."
+_STRICT_HELP = "Stop at the first bad document instead of leaving it out."
+_ERRORS_HELP = (
+    "List bad documents here, as JSON lines; by default errors.ndjson in an output folder, else on stderr."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -37,9 +43,7 @@ def register(app: typer.Typer) -> None:
 
     @app.command()
     def tag(
-        inputs: Annotated[
-            list[str], typer.Argument(metavar="IN...", help="Files to tag; - is standard input.")
-        ],
+        inputs: Annotated[list[str], typer.Argument(metavar="IN...", help=_INPUT_HELP)],
         model: Annotated[
             Path, typer.Option("--model", "-m", help="Model folder, as train leaves it in model/.")
         ],
@@ -48,11 +52,15 @@ def register(app: typer.Typer) -> None:
         output_format: Annotated[str | None, typer.Option(metavar="FORMAT", help=_OUTPUT_FORMAT_HELP)] = None,
         lines: Annotated[bool, typer.Option("--lines", help="Text input: each line is a document.")] = False,
         merge: Annotated[bool, typer.Option("--merge", help=_MERGE_HELP)] = False,
+        workers: Annotated[int, typer.Option(min=1, max=1024, help=_WORKERS_HELP)] = 1,
+        resume: Annotated[bool, typer.Option("--resume", help=_RESUME_HELP)] = False,
+        strict: Annotated[bool, typer.Option("--strict", help=_STRICT_HELP)] = False,
+        errors: Annotated[Path | None, typer.Option(metavar="FILE", help=_ERRORS_HELP)] = None,
         batch_tokens: Annotated[int, typer.Option(min=1, help=_BATCH_HELP)] = 16384,
         device: Annotated[
             str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")
         ] = "auto",
-        threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
+        threads: Annotated[int | None, typer.Option(min=1, help=_THREADS_HELP)] = None,
         force: Annotated[bool, typer.Option("--force", help="Replace outputs that exist.")] = False,
         as_json: Annotated[bool, typer.Option("--json", help=_JSON_HELP)] = False,
     ) -> None:
@@ -62,133 +70,168 @@ def register(app: typer.Typer) -> None:
         are kept, each with its task, unless --merge is given. Tags of column files are not taken for
         annotations: the columns of the model stand to the right of them.
 
+        Into a folder, every input becomes one file, written whole or not at all, and manifest.json says what
+        was done. A bad document is listed and left out.
+
         \b
         Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample/model -
         """
-        from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError
-        from bioner_fast.formats.registry import open_writer
-        from bioner_fast.log import logger
-        from bioner_fast.tagging.stream import Counts, tag_stream
-        from bioner_fast.tagging.tagger import Tagger
+        from bioner_fast.tagging.inputs import find_inputs
+        from bioner_fast.tagging.inputs import output_format as choose
+        from bioner_fast.tagging.shards import TaggerSettings, TagOptions
+        from bioner_fast.tagging.tagger import pick_device
 
         if as_json and output == _STANDARD:
             raise UsageError(
                 "--json prints a summary on standard output; name a file with -o for the documents"
             )
         # Everything that can be wrong with the arguments is found before the model is loaded.
-        formats = [_input_format(name, input_format, lines) for name in inputs]
-        if inputs.count(_STANDARD) > 1:
-            raise UsageError("standard input (-) can be read only once")
-        groups = _outputs(inputs, formats, output, output_format)
-        tagger = Tagger.load(model, device, threads)
-        if all(head.kind == "pos" for head in tagger.bundle.tasks) and groups[0][1] != "conll":
-            raise UsageError(
-                f"{model} finds no entities, only parts of speech; write column files (--output-format conll)"
-            )
-        counts = Counts()
-        started = time.perf_counter()
-        for target, written_as, members in groups:
-            stream = tag_stream(
-                tagger,
-                _documents([(inputs[i], formats[i]) for i in members]),
-                batch_tokens=batch_tokens,
-                merge=merge,
-                keep_tokens=written_as == "conll",
-                counts=counts,
-            )
-            sink = cast(BinaryIO, sys.stdout.buffer) if target is None else target
-            with closing(stream), open_writer(sink, written_as, force=force) as writer:
-                for document in stream:
-                    writer.write(document)
-        seconds = time.perf_counter() - started
-        rate = counts.tokens / seconds if seconds > 0 else 0.0
-        if as_json:
-            print_json(
-                {
-                    "documents": counts.documents,
-                    "tokens": counts.tokens,
-                    "entities": counts.entities,
-                    "seconds": round(seconds, 3),
-                    "tokens_per_second": round(rate, 1),
-                    "outputs": [str(target) for target, _, _ in groups],
-                }
-            )
-        logger.info(
-            "tagged %s documents, %s tokens: %s entities in %.1f s (%s tokens/s)",
-            *(f"{n:,}" for n in (counts.documents, counts.tokens, counts.entities)),
-            seconds,
-            f"{rate:,.0f}",
+        found = find_inputs(inputs, input_format, lines=lines)
+        folder = _is_folder(output, output_format, resume or workers > 1)
+        written_as = choose(found, output, output_format, folder=folder)
+        pick_device(device)
+        settings = TaggerSettings(model, device, threads)
+        options = TagOptions(written_as, merge, batch_tokens, strict=strict)
+        if folder:
+            _into_folder(settings, found, Path(output), options, workers, resume, force, errors, as_json)
+        else:
+            _into_one(settings, found, output, options, force, errors, as_json)
+
+
+def _is_folder(output: str, given: str | None, wanted: bool) -> bool:
+    """Whether every input gets an output of its own."""
+    from bioner_fast.errors import UsageError
+
+    if output == _STANDARD:
+        if wanted:
+            raise UsageError("--workers and --resume write one file per input; name a folder with -o")
+        return False
+    looks = output.endswith(("/", "\\")) or Path(output).is_dir()
+    if given == "brat" and looks:
+        if wanted:
+            raise UsageError("--workers and --resume write one file per input, brat one folder for all")
+        return False
+    if wanted and not looks and (Path(output).suffix or Path(output).exists()):
+        raise UsageError(f"--workers and --resume write one file per input; {output} is no folder")
+    return looks or wanted
+
+
+def _into_one(
+    settings: TaggerSettings,
+    inputs: Sequence[Input],
+    output: str,
+    options: TagOptions,
+    force: bool,
+    errors: Path | None,
+    as_json: bool,
+) -> None:
+    """All inputs into one file or standard output."""
+    import time
+
+    from bioner_fast.log import logger
+    from bioner_fast.tagging.problems import write_errors
+    from bioner_fast.tagging.shards import Outcome, check_output, tag_to
+
+    tagger = settings.load()
+    check_output(tagger, options.output_format)
+    sink = cast(BinaryIO, sys.stdout.buffer) if output == _STANDARD else output
+    outcome = Outcome()
+    started = time.perf_counter()
+    try:
+        tag_to(
+            tagger,
+            inputs,
+            sink,
+            options,
+            force=force,
+            stdin=cast(BinaryIO, sys.stdin.buffer),
+            outcome=outcome,
+        )
+    finally:
+        if errors is not None:
+            write_errors(errors, outcome.bad)
+        else:
+            for bad in outcome.bad:
+                logger.warning("left out: %s", bad)
+    counts = outcome.counts
+    _report(
+        {
+            "documents": counts.documents,
+            "tokens": counts.tokens,
+            "entities": counts.entities,
+            "errors": len(outcome.bad),
+            "seconds": time.perf_counter() - started,
+            "outputs": [output],
+        },
+        as_json,
+    )
+
+
+def _into_folder(
+    settings: TaggerSettings,
+    inputs: Sequence[Input],
+    folder: Path,
+    options: TagOptions,
+    workers: int,
+    resume: bool,
+    force: bool,
+    errors: Path | None,
+    as_json: bool,
+) -> None:
+    """Each input into a file of its own."""
+    from bioner_fast.errors import BionerError
+    from bioner_fast.tagging.run import tag_files
+
+    done = tag_files(
+        settings,
+        inputs,
+        folder,
+        options,
+        workers=workers,
+        resume=resume,
+        force=force,
+        errors_file=errors,
+        stdin=cast(BinaryIO, sys.stdin.buffer),
+    )
+    totals: dict[str, object] = {
+        name: sum(getattr(record, name) for record in done.records)
+        for name in ("documents", "tokens", "entities")
+    }
+    _report(
+        {
+            **totals,
+            "errors": len(done.bad),
+            "seconds": done.seconds,
+            "resumed": done.resumed,
+            "outputs": [str(folder / record.output) for record in done.records if record.output is not None],
+        },
+        as_json,
+        tokens=sum(record.tokens for record in done.tagged),
+    )
+    if done.failed:
+        first = done.failed[0].errors[-1]
+        raise BionerError(
+            f"{len(done.failed)} of {len(done.records)} inputs could not be read, the first is {first}; all "
+            f"are in {done.errors_file}, and --resume tries them again"
         )
 
 
-def _input_format(name: str, given: str | None, lines: bool) -> str:
-    from bioner_fast.errors import BionerError, UsageError
-    from bioner_fast.formats.registry import INPUT_FORMATS, get_format, guess_format
+def _report(facts: dict[str, object], as_json: bool, tokens: int | None = None) -> None:
+    """What was done, as one JSON object on standard output or a line in the log."""
+    from bioner_fast.log import logger
 
-    if name != _STANDARD and not Path(name).exists():
-        raise BionerError(f"{name}: no such file or folder")
-    if given is not None and get_format(given).reader is None and not get_format(given).folder:
-        raise UsageError(f"{given} is not an input format; choose one of {', '.join(INPUT_FORMATS)}")
-    if lines:
-        if given not in (None, "text", "lines"):
-            raise UsageError(f"--lines is for text input, not for {given}")
-        return "lines"
-    if given is not None:
-        return given
-    return "text" if name == _STANDARD else guess_format(name)
+    seconds = cast(float, facts["seconds"])
+    tagged = cast(int, facts["tokens"] if tokens is None else tokens)
+    rate = tagged / seconds if seconds > 0 else 0.0
+    if as_json:
+        from bioner_fast.cli.output import print_json
 
-
-def _outputs(
-    inputs: list[str], formats: list[str], output: str, given: str | None
-) -> list[tuple[Path | None, str, list[int]]]:
-    """(target, its format, indices of the inputs that go there); target None is standard output."""
-    from bioner_fast.errors import UsageError
-    from bioner_fast.formats.registry import document_stem, get_format, guess_format
-
-    everything = list(range(len(inputs)))
-    folder = (
-        output != _STANDARD and (output.endswith(("/", "\\")) or Path(output).is_dir()) and given != "brat"
+        print_json({**facts, "seconds": round(seconds, 3), "tokens_per_second": round(rate, 1)})
+    logger.info(
+        "tagged %s documents, %s tokens: %s entities in %.1f s (%s tokens/s)%s",
+        *(f"{facts[name]:,}" for name in ("documents", "tokens", "entities")),
+        seconds,
+        f"{rate:,.0f}",
+        f"; {facts['errors']:,} bad documents left out" if facts["errors"] else "",
     )
-    if given is not None:
-        name = given
-    elif output == _STANDARD or folder:
-        known = formats[0] if len(set(formats)) == 1 else "jsonl"
-        name = "jsonl" if known in _NO_ENTITIES or get_format(known).writer is None else known
-    else:
-        name = guess_format(output)
-    if name in _NO_ENTITIES:
-        raise UsageError(f"{name} cannot hold entities; write jsonl or another format (--output-format)")
-    if output == _STANDARD:
-        return [(None, name, everything)]
-    if not folder:
-        return [(Path(output), name, everything)]
-    suffix = "" if get_format(name).folder else get_format(name).suffixes[0]
-    targets = [Path(output) / ("stdin" if i == _STANDARD else document_stem(i)) for i in inputs]
-    targets = [target.with_name(target.name + suffix) for target in targets]
-    for index, target in enumerate(targets):
-        if target in targets[:index]:
-            raise UsageError(
-                f"{inputs[targets.index(target)]} and {inputs[index]} would both be written to {target}"
-            )
-    return [(target, name, [index]) for index, target in enumerate(targets)]
-
-
-def _documents(sources: list[tuple[str, str]]) -> Iterator[Document]:
-    """The documents of some inputs, one after another."""
-    from bioner_fast.formats.conll import TokenLayer
-    from bioner_fast.formats.registry import document_stem, read_documents
-
-    for name, format in sources:
-        if name == _STANDARD:
-            documents = read_documents(cast(BinaryIO, sys.stdin.buffer), format, name="<stdin>")
-        else:
-            documents = read_documents(name, format)
-        for document in documents:
-            if isinstance(document.native, TokenLayer):
-                for passage in document.passages:
-                    passage.entities = []
-            if format == "lines" and len(sources) > 1:
-                # Line numbers of several files would collide.
-                document.id = f"{'stdin' if name == _STANDARD else document_stem(name)}:{document.id}"
-            yield document

@@ -1,16 +1,23 @@
-"""Tagging streams of documents in bounded memory."""
+"""Tagging streams of documents in bounded memory, with every stage busy.
+
+A thread reads documents and cuts them into batches by a budget of tokens; lanes (threads) split, tag and
+decode a batch each; the caller takes the documents in the order they came. Batches are packed, so texts of
+different lengths need no padding and no sorting by length. The queue between reader and caller is bounded,
+and so is everything else that a batch needs.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
 from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bioner_fast.data.document import Document
-from bioner_fast.tagging.tagger import BATCH_TOKENS, Prepared, Tagger, as_documents, batches
+from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger, as_documents, batches
 
-# Batches that may wait between the two threads.
+# Batches that may wait for the caller beyond those that the lanes work on.
 _WAITING = 2
 
 
@@ -21,6 +28,13 @@ class Counts:
     documents: int = 0
     tokens: int = 0
     entities: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Tagged:
+    documents: list[Document]
+    tokens: int
+    entities: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +50,34 @@ def tag_stream(
     merge: bool = False,
     keep_tokens: bool = False,
     counts: Counts | None = None,
+    lanes: int = 1,
 ) -> Generator[Document, None, None]:
     """Tag documents as they come; results are those of :meth:`Tagger.tag`, one by one, in the same order.
 
-    A thread reads and splits ahead while the network runs. At most a few batches are in memory, so it does
-    not grow with the number of documents. Closing the iterator early stops the thread.
+    A thread reads ahead while the lanes work. At most ``lanes`` and a few batches are in memory, so it does
+    not grow with the number of documents. Closing the iterator early stops the threads.
 
     Args:
+        tagger: is shared by the lanes.
+        documents: read in another thread, one at a time.
+        batch_tokens, merge, keep_tokens: as for :meth:`Tagger.tag`.
         counts: is kept up to date while the stream runs.
+        lanes: batches worked on at a time; results do not depend on it.
 
     Raises:
         Exception: whatever ``documents`` raises, once the documents before it are out.
     """
-    waiting: queue.Queue[Prepared | _Failed | None] = queue.Queue(_WAITING)
+    waiting: queue.Queue[Future[_Tagged] | _Failed | None] = queue.Queue(lanes + _WAITING - 1)
     stop = threading.Event()
+    pool = ThreadPoolExecutor(lanes, "bioner-lane")
 
-    def put(item: Prepared | _Failed | None) -> bool:
+    def work(batch: list[Document]) -> _Tagged:
+        prepared = tagger.prepare(batch)
+        tagged = tagger.finish(prepared, merge=merge, keep_tokens=keep_tokens)
+        found = sum(e.task is not None for d in tagged for e in d.iter_entities())
+        return _Tagged(tagged, len(prepared.starts), found)
+
+    def put(item: Future[_Tagged] | _Failed | None) -> bool:
         while not stop.is_set():
             try:
                 waiting.put(item, timeout=0.1)
@@ -72,7 +98,7 @@ def tag_stream(
 
         try:
             for batch in batches(source(), batch_tokens):
-                if not put(tagger.prepare(batch)):
+                if stop.is_set() or not put(pool.submit(work, batch)):
                     return
         except BaseException as error:
             failure.insert(0, error)
@@ -84,13 +110,15 @@ def tag_stream(
         while (item := waiting.get()) is not None:
             if isinstance(item, _Failed):
                 raise item.error
-            tagged = tagger.finish(item, merge=merge, keep_tokens=keep_tokens)
+            done = item.result()
+            del item
             if counts is not None:
-                counts.documents += len(tagged)
-                counts.tokens += len(item.starts)
-                counts.entities += sum(e.task is not None for d in tagged for e in d.iter_entities())
-            yield from tagged
+                counts.documents += len(done.documents)
+                counts.tokens += done.tokens
+                counts.entities += done.entities
+            yield from done.documents
     finally:
         stop.set()
+        pool.shutdown(wait=False, cancel_futures=True)
         # It may be waiting for input that never comes; being a daemon, it does not keep the process.
         thread.join(timeout=1.0)
