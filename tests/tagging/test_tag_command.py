@@ -249,7 +249,7 @@ def test_text_that_is_not_utf8(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert _run(monkeypatch, "-m", model, "-", stdin=b"a\n\xff")[0] == 1
-    assert "<stdin>:2: byte 0xff is not UTF-8" in capsys.readouterr().err
+    assert "<stdin>:2: document <stdin>: byte 0xff is not UTF-8" in capsys.readouterr().err
 
 
 def test_a_reader_that_goes_away_is_no_error(model: Path, tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ class Source(Reporter):
         stream: decompressed bytes; has ``peek``.
         path: the name used in messages.
         stem: the file name without folder and known suffixes, the identifier of a one-document file.
+        damage: with ``lines(salvage=True)``, what is wrong with the line just given; None if nothing is.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Source(Reporter):
     ) -> None:
         super().__init__(path, on_problem)
         self.stem = stem or document_stem(path)
+        self.damage: FormatError | None = None
         self.stream = decompressed(stream, path)
 
     def read(self) -> bytes:
@@ -124,18 +126,31 @@ class Source(Reporter):
         """
         return decode(self.read(), self.path)
 
-    def lines(self) -> Iterator[tuple[int, str]]:
+    def lines(self, *, salvage: bool = False) -> Iterator[tuple[int, str]]:
         r"""Yield (line number from 1, line without its end); only ``\n`` and ``\r\n`` end a line.
+
+        Args:
+            salvage: where problems are collected, give a line that is not UTF-8 with U+FFFD for its bad bytes
+                and set ``damage``, so that only its document is lost.
 
         Raises:
             FormatError: a line is not UTF-8, or compressed data ends early.
         """
+        salvage = salvage and self.on_problem is not None
         for number, raw in enumerate(self.stream, start=1):
             if raw.endswith(b"\n"):
                 raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
             if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
                 raw = raw[3:]
-            yield number, decode(raw, self.path, number)
+            self.damage = None
+            try:
+                line = decode(raw, self.path, number)
+            except FormatError as error:
+                if not salvage:
+                    raise
+                self.damage = error
+                line = raw.decode("utf-8", errors="replace")
+            yield number, line
 
 
 def decode(raw: bytes, path: str, line: int | None = None) -> str:

@@ -63,6 +63,7 @@ class _Builder:
         self.sentences: list[list[str]] = []
         self.columns: list[list[str]] = []
         self.open = False
+        self.damage: FormatError | None = None
 
     def add(self, fields: list[str]) -> None:
         if not self.open:
@@ -107,33 +108,46 @@ def read(source: Source) -> Iterator[Document]:
     document: _Builder | None = None
     count = 0
     columns = 0
-    for number, line in source.lines():
+    for number, line in source.lines(salvage=True):
         fields = [value for value in _SEPARATOR.split(line) if value]
+        damage = source.damage
         if "\r" in line or "\0" in line:
-            raise FormatError(
-                source.path, "expected text with line ends LF or CRLF, found a control character", number
-            )
+            message = "expected text with line ends LF or CRLF, found a control character"
+            damage = FormatError(source.path, message, number)
         if not fields:
             if document is not None:
                 document.open = False
         elif fields[0] == _MARKER:
             if document is not None:
-                yield document.document()
+                yield from _whole(document, source)
             count += 1
             named = any(value not in _FILLERS for value in fields[1:])
             document = _Builder(" ".join(fields[1:]) if named else str(count), True, named)
         else:
-            if columns and len(fields) != columns:
-                shown = line if len(line) <= 60 else line[:60] + "..."
-                message = f"expected {columns} columns as in the lines before, found {len(fields)}: {shown!r}"
-                raise FormatError(source.path, message, number)
-            columns = len(fields)
             if document is None:
                 document = _Builder(source.stem, False, False)
                 count += 1
-            document.add(fields)
+            if damage is None and columns and len(fields) != columns:
+                shown = line if len(line) <= 60 else line[:60] + "..."
+                message = f"expected {columns} columns as in the lines before, found {len(fields)}: {shown!r}"
+                damage = FormatError(source.path, message, number)
+            if damage is None and document.damage is None:
+                columns = len(fields)
+                document.add(fields)
+        if damage is not None:
+            if source.on_problem is None or document is None:
+                raise damage
+            document.damage = document.damage or damage
     if document is not None:
+        yield from _whole(document, source)
+
+
+def _whole(document: _Builder, source: Source) -> Iterator[Document]:
+    """The document, or none if a line of it was damaged."""
+    if document.damage is None:
         yield document.document()
+    else:
+        source.bad_document(document.id, document.damage.detail, line=document.damage.line)
 
 
 def decode_tags(tags: list[str], layer: TokenLayer, text: str) -> list[Entity]:

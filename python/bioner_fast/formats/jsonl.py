@@ -39,7 +39,10 @@ def read(source: Source) -> Iterator[Document]:
     Raises:
         FormatError: a line is not JSON, not an object, or has keys of the wrong kind.
     """
-    for number, line in source.lines():
+    for number, line in source.lines(salvage=True):
+        if source.damage is not None:
+            source.bad_document(None, source.damage.detail, line=number)
+            continue
         if not line or line.isspace():
             continue
         name: str | None = None

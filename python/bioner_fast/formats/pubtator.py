@@ -31,8 +31,10 @@ def read(source: Source) -> Iterator[Document]:
     Raises:
         FormatError: a line is neither text, annotation nor relation, or belongs to another document.
     """
-    for block in _blocks(source):
+    for block, damage in _blocks(source):
         try:
+            if damage is not None:
+                raise damage
             document = _parse(block, source)
         except FormatError as error:
             match = _TEXT_LINE.match(block[0][1])
@@ -41,24 +43,29 @@ def read(source: Source) -> Iterator[Document]:
             yield document
 
 
-def _blocks(source: Source) -> Iterator[Block]:
-    """Group the lines of each document. A document begins with a text line of a new id or a repeated tag."""
+def _blocks(source: Source) -> Iterator[tuple[Block, FormatError | None]]:
+    """Group the lines of each document; where one of them is damaged, say how.
+
+    A document begins with a text line of a new id or a repeated tag.
+    """
     block: Block = []
+    damage: FormatError | None = None
     current, seen = "", set[str]()
-    for number, line in source.lines():
+    for number, line in source.lines(salvage=True):
         match = _TEXT_LINE.match(line)
         if match is not None:
             identifier, tag = match.group(1), match.group(2).lower()
             if identifier != current or tag in seen:
                 if block:
-                    yield block
-                block, current, seen = [], identifier, set()
+                    yield block, damage
+                block, damage, current, seen = [], None, identifier, set()
             seen.add(tag)
         elif not line.strip():
             continue
+        damage = damage or source.damage
         block.append((number, line))
     if block:
-        yield block
+        yield block, damage
 
 
 def _parse(block: Block, source: Source) -> Document:

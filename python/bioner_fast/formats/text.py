@@ -15,19 +15,23 @@ from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, utf8
 
 
-def _decode(raw: bytes, path: str, line: int) -> str:
-    """Strict UTF-8 that keeps a byte-order mark; ``line`` is the number of the first line of ``raw``."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line += raw.count(b"\n", 0, error.start)
-        message = f"byte 0x{raw[error.start]:02x} is not UTF-8; convert the file to UTF-8"
-        raise FormatError(path, message, line) from None
+def _bad(source: Source, name: str, error: UnicodeDecodeError, first: int) -> None:
+    """Report a document that is not UTF-8; ``first`` is the number of its first line."""
+    line = first + error.object.count(b"\n", 0, error.start)
+    message = f"byte 0x{error.object[error.start]:02x} is not UTF-8; convert the file to UTF-8"
+    if source.on_problem is None:
+        raise FormatError(source.path, message, line) from None
+    source.bad_document(name, message, line=line)
 
 
 def read(source: Source) -> Iterator[Document]:
     """The whole file as one document, whose id is the file name without its suffix."""
-    yield Document.from_text(_decode(source.read(), source.path, 1), id=source.stem)
+    try:
+        text = source.read().decode("utf-8")
+    except UnicodeDecodeError as error:
+        _bad(source, source.stem, error, 1)
+    else:
+        yield Document.from_text(text, id=source.stem)
 
 
 def read_lines(source: Source) -> Iterator[Document]:
@@ -35,7 +39,12 @@ def read_lines(source: Source) -> Iterator[Document]:
     for number, raw in enumerate(source.stream, start=1):
         if raw.endswith(b"\n"):
             raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
-        yield Document.from_text(_decode(raw, source.path, number), id=str(number))
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            _bad(source, str(number), error, number)
+        else:
+            yield Document.from_text(text, id=str(number))
 
 
 class Writer:
