@@ -15,6 +15,7 @@ from bioner_fast.models.decoders import decode
 from bioner_fast.models.idcnn import WORD_NORM, IdcnnConfig
 from bioner_fast.models.packed import gather_neighbours, neighbours, sentence_bounds
 from bioner_fast.models.registry import build_network
+from bioner_fast.ops import gated
 from tiny_bundle import heads, iobes
 from tiny_idcnn import TOKENS, idcnn, save_idcnn, text
 
@@ -58,7 +59,8 @@ def test_the_context_is_what_an_emission_depends_on() -> None:
 def test_gather_neighbours_by_hand_and_its_gradient() -> None:
     features = Features(torch.arange(7), torch.zeros(7, dtype=torch.uint8), torch.tensor([0, 4, 4, 7]))
     values = torch.arange(1.0, 8.0, dtype=torch.float64)[:, None].requires_grad_()
-    read, write = neighbours(sentence_bounds(features), 0, 7, 2)
+    bounds = sentence_bounds(features)
+    read, write = neighbours(bounds.first, bounds.last, 0, 2)
     rows = [[0, 1, 3], [0, 2, 4], [1, 3, 0], [2, 4, 0], [0, 5, 7], [0, 6, 0], [5, 7, 0]]
     assert gather_neighbours(values, read, write).tolist() == rows
     assert torch.autograd.gradcheck(lambda v: gather_neighbours(v, read, write), (values,))
@@ -76,6 +78,32 @@ def test_gradients() -> None:
         return sum(part.square().sum() for part in output.values())  # type: ignore[return-value]
 
     assert torch.autograd.gradcheck(loss, tuple(p.detach().requires_grad_() for p in parameters), atol=1e-4)
+
+
+def test_composed_blocks_are_the_native_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Devices without the native block compose it; a slice that cuts sentences is the harder case."""
+    features = text(sentences(3, [4, 0, 12, 3]))
+    outcomes = []
+    for native in (True, False):
+        if not native:
+            monkeypatch.setattr(gated, "available", lambda values: False)
+        network = idcnn(dilations=(1, 3)).double()
+        values = network(features, slice(2, 15))["cells"]
+        gradients = torch.autograd.grad(values.square().sum(), list(network.blocks.parameters()))
+        outcomes.append([values, *gradients])
+    for a, b in zip(*outcomes, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
+
+
+def test_bfloat16_products_are_of_training_only() -> None:
+    features = text(sentences(3, [40]))
+    network = idcnn(dropout=0.0, input_dropout=0.0, word_dropout=0.0)
+    exact = network(features)["cells"]
+    network.training_product = torch.bfloat16
+    assert torch.equal(network(features)["cells"], exact)
+    rounded = network.train()(features)["cells"]
+    assert not torch.equal(rounded, exact)
+    torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.1)
 
 
 def test_padding_characters_and_their_count_change_nothing() -> None:

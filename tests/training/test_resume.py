@@ -32,6 +32,8 @@ RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "multi-output": (("Disease", "Chemical"), {"percent_keep": 0.5, "steps": 45}),
     "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16, "percent_keep": 0.7}),
     "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 4, "batch_size": 40, "percent_keep": 0.6}),
+    "bfloat16": (("Disease",), {"batch_size": 8, "precision": "bfloat16"}),
+    "idcnn-bfloat16": (("Disease",), {**IDCNN, "epochs": 4, "batch_size": 16, "precision": "bfloat16"}),
     "idcnn-patience": (("Disease",), {**IDCNN, "epochs": 9, "batch_size": 16, "patience": 1}),
 }
 

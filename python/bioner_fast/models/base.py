@@ -42,10 +42,12 @@ class Network(nn.Module, ABC):
         shape: what fixes the network's shape.
         embedding: holds the word table; a subclass sets it.
         uses_forms: whether ``Features.forms`` must be there.
+        training_product: type of the large matrix products in training; None for that of the weights.
     """
 
     word_table_key = "embedding.words"
     uses_forms = False
+    training_product: torch.dtype | None = None
     embedding: TokenEmbedding
 
     def __init__(self, shape: Shape) -> None:

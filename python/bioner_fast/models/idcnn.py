@@ -28,7 +28,8 @@ from bioner_fast.models.base import Network
 from bioner_fast.models.chain import Chain
 from bioner_fast.models.embedding import TokenEmbedding
 from bioner_fast.models.packed import gather_neighbours, neighbours, sentence_bounds
-from bioner_fast.models.tower import dropout
+from bioner_fast.models.product import dropout, linear
+from bioner_fast.ops import gated
 
 # Mean length that word vectors are scaled to.
 WORD_NORM = 4.0
@@ -136,11 +137,20 @@ class Block(nn.Module):
         self.conv = nn.Linear(3 * channels, 2 * channels)
         self.norm = nn.LayerNorm(channels)
 
-    def forward(self, hidden: Tensor, read: Tensor, write: Tensor, share: float) -> Tensor:
-        """[n, channels] to [n, channels]; ``read`` and ``write`` as from :func:`neighbours`."""
-        taken = dropout(hidden, share) if share > 0 else hidden
-        gated: Tensor = F.glu(self.conv(gather_neighbours(taken, read, write)), 1)
-        normed: Tensor = self.norm(hidden + gated)
+    def forward(
+        self, hidden: Tensor, bounds: tuple[Tensor, Tensor, int], share: float, product: torch.dtype | None
+    ) -> Tensor:
+        """[n, channels] to [n, channels]; see :func:`bioner_fast.ops.gated.gated_block`."""
+        conv, norm = self.conv, self.norm
+        if gated.available(hidden):
+            seed = gated.seeds(1)[0] if share > 0 else 0
+            return gated.gated_block(
+                hidden, conv.weight, conv.bias, (norm.weight, norm.bias, norm.eps), bounds,
+                dilation=self.dilation, share=share, seed=seed, product=product,
+            )  # fmt: skip
+        taken = dropout(hidden, share)
+        rows = gather_neighbours(taken, *neighbours(*bounds, self.dilation))
+        normed: Tensor = norm(hidden + F.glu(linear(rows, conv.weight, conv.bias, product), 1))
         return normed
 
 
@@ -256,13 +266,15 @@ class IdcnnNetwork(Network):
         low = max(int(bounds.host_first[start]), start - self.context)
         high = min(int(bounds.host_last[stop - 1]) + 1, stop + self.context)
         share = self.shape.dropout if self.training else 0.0
-        hidden = self.norm(self.input(self._tokens(features, low, high)))
-        indices = {d: neighbours(bounds, low, high, d) for d in set(self.shape.dilations)}
+        product = self.training_product if self.training else None
+        tokens = self._tokens(features, low, high)
+        if self.training:
+            tokens = dropout(tokens, self.shape.input_dropout, product)
+        hidden = self.norm(linear(tokens, self.input.weight, self.input.bias, product))
+        around = bounds.first[low:high], bounds.last[low:high], low
         for block in self.blocks:
-            assert isinstance(block, Block)
-            hidden = block(hidden, *indices[block.dilation], share)
-        hidden = hidden[start - low : stop - low]
-        return dropout(hidden, share) if share > 0 else hidden
+            hidden = block(hidden, around, share, product)
+        return dropout(hidden[start - low : stop - low], share)
 
     def _tokens(self, features: Features, low: int, high: int) -> Tensor:
         """What is known of each token by itself, [high - low, width]."""
@@ -279,10 +291,7 @@ class IdcnnNetwork(Network):
         parts = [torch.where(unknown[:, None], self.unknown, words)]
         if (looks := self._looks(forms, distinct)) is not None:
             parts.append(F.embedding(places, looks))
-        tokens = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-        if self.training and self.shape.input_dropout > 0:
-            tokens = dropout(tokens, self.shape.input_dropout)
-        return tokens
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
     def _looks(self, forms: Forms, distinct: Tensor) -> Tensor | None:
         """Character and affix features of distinct forms."""

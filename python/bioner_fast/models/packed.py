@@ -40,19 +40,24 @@ def sentence_bounds(features: Features) -> SentenceBounds:
     return bounds
 
 
-def neighbours(bounds: SentenceBounds, start: int, stop: int, dilation: int) -> tuple[Tensor, Tensor]:
-    """Indices for :func:`gather_neighbours` over tokens [start, stop).
+def neighbours(first: Tensor, last: Tensor, shift: int, dilation: int) -> tuple[Tensor, Tensor]:
+    """Indices for :func:`gather_neighbours` over a run of n tokens.
+
+    Args:
+        first, last: int64 [n], the first and last token of each token's sentence.
+        shift: the number that the first token of the run has among them.
+        dilation: how far a neighbour is.
 
     Returns:
         ``read`` int64 [3 n]: for each token the rows of its left neighbour (``dilation`` before it), itself
         and the right one, n where there is none; ``write`` int64 [3 n]: where in [n, 3] each token was read,
         3 n for nowhere.
     """
-    n = stop - start
-    rows = torch.arange(n, device=bounds.first.device)
+    n = len(first)
+    rows = torch.arange(n, device=first.device)
     left, right = rows - dilation, rows + dilation
-    has_left = left >= (bounds.first[start:stop] - start).clamp_(min=0)
-    has_right = right <= (bounds.last[start:stop] - start).clamp_(max=n - 1)
+    has_left = left >= (first - shift).clamp_(min=0)
+    has_right = right <= (last - shift).clamp_(max=n - 1)
     read = torch.stack([torch.where(has_left, left, n), rows, torch.where(has_right, right, n)], 1)
     # A token is the left neighbour (column 0) of its right neighbour, and the other way round.
     as_left = torch.where(has_right, 3 * right, 3 * n)

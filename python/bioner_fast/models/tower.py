@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bioner_fast.models.product import dropout
+
 
 class Tower(nn.Module):
     """Convolutions over the window (or none), then hidden ReLU layers, then dropout.
@@ -134,19 +136,7 @@ class Tower(nn.Module):
     def _top(self, features: Tensor) -> Tensor:
         for layer in self.hidden:
             features = layer(features).relu_()
-        return dropout(features, self.dropout) if self.training and self.dropout > 0 else features
-
-
-def dropout(values: Tensor, share: float) -> Tensor:
-    """Zero a random ``share`` of the values (to 1/65536) and scale the others by ``1 / (1 - share)``.
-
-    16 random bits decide on a value: ten times quicker on a CPU than drawing a number for each.
-    """
-    threshold = round((1 - share) * 65536) - 32768
-    words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64, device=values.device)
-    words.random_(torch.iinfo(torch.int64).min, None)
-    kept = (words.view(torch.int16)[: values.numel()] < threshold).view_as(values)
-    return values * kept.to(values.dtype).mul_(1 / (1 - share))
+        return dropout(features, self.dropout if self.training else 0.0)
 
 
 def glorot_(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator | None = None) -> None:

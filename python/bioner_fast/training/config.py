@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "linear"),
     "normalization": ("default", "published"),
     "vector_precision": ("float16", "float32"),
+    "precision": ("float32", "bfloat16"),
     "selection": ("devel", "last"),
     "device": ("auto", "cpu", "cuda"),
 }
@@ -146,6 +147,9 @@ class TrainConfig:
     )
     selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
     test: bool = _flag(True, "Score the test split at the end; with --no-test it is not even read.")
+    precision: str = _flag(
+        "float32", "Of the matrix products in training: float32, or bfloat16 (weights and sums stay float32)."
+    )
     seed: int = _flag(1, "Seed of everything random.")
     threads: int | None = _flag(None, "CPU threads  [default: all cores]")
     device: str = _flag("auto", "auto, cpu or cuda.")

@@ -163,6 +163,8 @@ def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tupl
     prepared = prepare(config, device)
     torch.manual_seed(config.seed)
     network = _network(config, prepared).to(device)
+    if config.precision == "bfloat16":
+        network.training_product = torch.bfloat16
     heads = tuple(
         TaskHead(
             task.name,

@@ -1,0 +1,33 @@
+// The functions that each SIMD level provides; cpu.cpp chooses a table once per call.
+#pragma once
+
+#include "gated/gated.h"
+
+namespace bioner::gated {
+
+struct Kernels {
+  // Tokens [begin, end).
+  void (*taps_forward)(const Taps& op, std::int64_t begin, std::int64_t end);
+  void (*taps_backward)(const Taps& op, std::int64_t begin, std::int64_t end);
+  void (*gate_forward)(const Gate& op, std::int64_t begin, std::int64_t end);
+  // Blocks [begin, end): sums over their tokens go into the workspace.
+  void (*gate_backward)(const Gate& op, std::int64_t begin, std::int64_t end);
+};
+
+namespace scalar {
+extern const Kernels kernels;
+}
+namespace avx2 {
+extern const Kernels kernels;
+}
+namespace avx512 {
+extern const Kernels kernels;
+}
+namespace wide {
+extern const Kernels kernels;
+}
+namespace neon {
+extern const Kernels kernels;
+}
+
+}  // namespace bioner::gated

@@ -1,0 +1,3 @@
+// Gated block: NEON.
+#define BIONER_LEVEL neon
+#include "gated/isa-inl.h"

@@ -1,0 +1,3 @@
+// Gated block: portable C++.
+#define BIONER_LEVEL scalar
+#include "gated/isa-inl.h"

@@ -1,0 +1,65 @@
+"""Matrix products of training in bfloat16, with float32 weights, sums and gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from bioner_fast.ops import gated
+
+
+def dropout(values: Tensor, share: float, dtype: torch.dtype | None = None) -> Tensor:
+    """Zero a random ``share`` of the values [N, C] and scale the others by ``1 / (1 - share)``.
+
+    Args:
+        values: floating.
+        share: 0 for none.
+        dtype: what the result is converted to (for :func:`linear`); None for no change.
+    """
+    if gated.available(values):
+        if share == 0 and dtype is None:
+            return values
+        return gated.dropout(values, share, gated.seeds(1)[0] if share > 0 else 0, dtype)
+    return F.dropout(values, share).to(dtype or values.dtype)
+
+
+def linear(values: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """``values @ weight.T + bias``.
+
+    In bfloat16 each of the three products (forward and both gradients) reads operands rounded to it and sums
+    in float32; the weight, its gradient, the bias and the result stay as they are.
+
+    Args:
+        values: [N, I], of the weight's type or ``dtype``.
+        weight: [O, I].
+        bias: [O].
+        dtype: of the products; None for the weight's.
+
+    Returns:
+        [N, O] of the weight's type.
+    """
+    if dtype is None or dtype == weight.dtype:
+        return F.linear(values, weight, bias)
+    result: Tensor = _Linear.apply(values, weight, bias, dtype)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype) -> Tensor:
+        low, kernel = values.to(dtype), weight.to(dtype)
+        ctx.save_for_backward(low, kernel)
+        ctx.types = values.dtype, weight.dtype
+        return torch.mm(low, kernel.t()).to(weight.dtype).add_(bias)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        low, kernel = ctx.saved_tensors
+        values_type, weight_type = ctx.types
+        (grad,) = gradients
+        rounded = grad.to(low.dtype)
+        into = torch.mm(rounded, kernel).to(values_type) if ctx.needs_input_grad[0] else None
+        return into, torch.mm(rounded.t(), low).to(weight_type), grad.sum(0), None

@@ -1,0 +1,141 @@
+"""The gated block of the sentence encoder: what lies beside its matrix products runs in two native passes.
+
+    x = drop(h[t - d]) | drop(h[t]) | drop(h[t + d])       native: dropout, neighbours, conversion in one pass
+    y = x W                                                a GEMM, in float32 or bfloat16
+    out = LayerNorm(h + a * sigmoid(b)),  a | b = y + bias native: the rest in one pass
+
+and the same backwards. The random bits of dropout are a hash of a seed and of a value's number, so that no
+mask is stored and nothing depends on threads. CPU only; :func:`available` says where.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bioner_fast.ops import _native
+
+
+def available(values: Tensor) -> bool:
+    """Whether these ops work on ``values``: float32 and float64 on the CPU."""
+    return values.device.type == "cpu" and values.dtype in _native.FULL_FLOATS
+
+
+def seeds(count: int) -> list[int]:
+    """Seeds for :func:`dropout` and :func:`gated_block`, from Torch's generator of the CPU."""
+    drawn: list[int] = torch.empty(count, dtype=torch.int64).random_().tolist()
+    return drawn
+
+
+def dropout(values: Tensor, share: float, seed: int, dtype: torch.dtype | None = None) -> Tensor:
+    """Zero a random ``share`` of the values, scale the others by ``1 / (1 - share)`` and convert.
+
+    Args:
+        values: float32 or float64 [N, C] on the CPU.
+        share: of the values, 0 <= share < 1.
+        seed: fixes which, at least 0.
+        dtype: of the result: that of ``values``, or bfloat16 for float32.
+
+    Example:
+        >>> dropout(torch.ones(1, 4), 0.5, seed=1).unique().tolist()
+        [0.0, 2.0]
+    """
+    result: Tensor = _Dropout.apply(values, share, seed, dtype or values.dtype)  # type: ignore[no-untyped-call]
+    return result
+
+
+def gated_block(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    norm: tuple[Tensor, Tensor, float],
+    bounds: tuple[Tensor, Tensor, int],
+    *,
+    dilation: int,
+    share: float = 0.0,
+    seed: int = 0,
+    product: torch.dtype | None = None,
+) -> Tensor:
+    """``LayerNorm(h + GLU(conv(drop(h))))`` with a convolution of three tokens.
+
+    Args:
+        hidden: float32 or float64 [N, C] on the CPU.
+        weight: [2 * C, 3 * C]: of the left neighbour, the token itself, the right neighbour.
+        bias: [2 * C].
+        norm: weight [C], bias [C] and epsilon of the LayerNorm.
+        bounds: int64 [N] each, the first and the last token of each token's sentence, and the number that
+            the first row of ``hidden`` has among them. A neighbour outside the sentence, or outside
+            ``hidden``, is a row of zeros.
+        dilation: how far the neighbours are.
+        share, seed: of dropout; see :func:`dropout`.
+        product: type of the matrix products: that of ``hidden``, or bfloat16 for float32.
+
+    Returns:
+        [N, C], differentiable in all but ``bounds``.
+    """
+    norm_weight, norm_bias, epsilon = norm
+    result: Tensor = _GatedBlock.apply(  # type: ignore[no-untyped-call]
+        hidden, weight, bias, norm_weight, norm_bias, *bounds, dilation, share, seed,
+        product or hidden.dtype, epsilon,
+    )  # fmt: skip
+    return result
+
+
+class _Dropout(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, share: float, seed: int, dtype: torch.dtype) -> Tensor:
+        ctx.how = share, seed, values.dtype
+        out = values.new_empty(values.shape, dtype=dtype)
+        _native.call("gated_taps", values, values, None, None, 0, 1, seed, share, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        share, seed, dtype = ctx.how
+        (grad,) = gradients
+        out = grad.new_empty(grad.shape, dtype=dtype)
+        _native.call("gated_taps_grad", grad, grad, None, None, None, 0, 1, seed, share, out)
+        return out, None, None, None
+
+
+class _GatedBlock(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, norm_weight: Tensor, norm_bias: Tensor,
+        first: Tensor, last: Tensor, shift: int, dilation: int, share: float, seed: int,
+        product: torch.dtype, epsilon: float,
+    ) -> Tensor:  # fmt: skip
+        tokens, width = hidden.shape
+        rows = hidden.new_empty(tokens, 3 * width, dtype=product)
+        _native.call("gated_taps", hidden, hidden, first, last, shift, dilation, seed, share, rows)
+        kernel = weight.detach().to(product)
+        mixed = torch.mm(rows, kernel.t())
+        stats, out = hidden.new_empty(tokens, 2), torch.empty_like(hidden)
+        _native.call("gated_gate", hidden, mixed, bias, hidden, norm_weight, norm_bias, epsilon, stats, out)
+        ctx.save_for_backward(hidden, kernel, bias, norm_weight, first, last, rows, mixed, stats)
+        ctx.how = shift, dilation, seed, share, weight.dtype
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, kernel, bias, norm_weight, first, last, rows, mixed, stats = ctx.saved_tensors
+        shift, dilation, seed, share, dtype = ctx.how
+        tokens, width = hidden.shape
+        blocks = -(-tokens // _native.extension().gated_tokens_per_block)
+        grad_mixed, grad_sum = torch.empty_like(mixed), torch.empty_like(hidden)
+        grad_weight, grad_shift = torch.empty_like(norm_weight), torch.empty_like(norm_weight)
+        grad_bias = torch.empty_like(bias)
+        _native.call(
+            "gated_gate_grad", hidden, gradients[0], mixed, bias, hidden, norm_weight, stats,
+            hidden.new_empty(blocks, 4 * width), grad_mixed, grad_sum, grad_weight, grad_shift, grad_bias,
+        )  # fmt: skip
+        grad_kernel = torch.mm(grad_mixed.t(), rows).to(dtype)
+        grad_rows = torch.mm(grad_mixed, kernel)
+        grad_hidden = torch.empty_like(hidden)
+        _native.call(
+            "gated_taps_grad", hidden, grad_rows, grad_sum, first, last, shift, dilation, seed, share,
+            grad_hidden,
+        )  # fmt: skip
+        return grad_hidden, grad_kernel, grad_bias, grad_weight, grad_shift, *[None] * 8
