@@ -1,0 +1,79 @@
+// Inference on the CPU: rows split between threads and worked on in blocks.
+#include <algorithm>
+#include <vector>
+
+#include "infer/infer.h"
+#include "infer/kernels.h"
+#include "runtime/simd.h"
+#include "runtime/thread_pool.h"
+
+namespace bioner::infer {
+namespace {
+
+#if defined(BIONER_X86_LEVELS)
+bool has_vnni() { return __builtin_cpu_supports("avx512vnni"); }
+bool has_bf16() { return has_vnni() && __builtin_cpu_supports("avx512bf16"); }
+#endif
+
+const Kernels& kernels_of(simd::Level level) {
+  switch (level) {
+#if defined(BIONER_X86_LEVELS)
+    case simd::Level::kAvx2:
+      return avx2::kernels;
+    case simd::Level::kAvx512:
+      return has_bf16() ? bf16::kernels : has_vnni() ? vnni::kernels : avx512::kernels;
+    case simd::Level::kWide:  // the lanes are 512 bits wide at every level
+      return avx2::kernels;
+#elif defined(BIONER_ARM_LEVELS)
+    case simd::Level::kNeon:
+      return neon::kernels;
+#endif
+    default:
+      return scalar::kernels;
+  }
+}
+
+// Grows to the largest block and stays with its thread: allocating it anew costs more page faults than some
+// calls take.
+float* scratch_of(std::int64_t columns) {
+  thread_local std::vector<float> memory;
+  const std::size_t needed = static_cast<std::size_t>(kBlock * columns + 16);
+  if (memory.size() < needed) memory.resize(needed);
+  const std::uintptr_t address = (reinterpret_cast<std::uintptr_t>(memory.data()) + 63) / 64 * 64;
+  return reinterpret_cast<float*>(address);
+}
+
+template <typename Op>
+void run(const Op& op, std::int64_t columns, void (*front)(const Op&, std::int64_t, std::int64_t, float*),
+         const Kernels& kernels, const Epilogue& epilogue, int threads) {
+  parallel_for(op.rows, kBlock, threads, [&](std::int64_t begin, std::int64_t end) {
+    float* scratch = scratch_of(columns);
+    for (std::int64_t first = begin; first < end; first += kBlock) {
+      const std::int64_t last = std::min(end, first + kBlock);
+      front(op, first, last, scratch);
+      kernels.finish(epilogue, first, last, scratch, columns);
+    }
+  });
+}
+
+}  // namespace
+
+void linear_cpu(const Linear& op, const Epilogue& epilogue, int threads) {
+  const Kernels& kernels = kernels_of(simd::active());
+  run(op, op.columns, kernels.linear, kernels, epilogue, threads);
+}
+
+void table_sum_cpu(const TableSum& op, const Epilogue& epilogue, int threads) {
+  const Kernels& kernels = kernels_of(simd::active());
+  run(op, op.groups * op.width, kernels.table_sum, kernels, epilogue, threads);
+}
+
+bool is_native(Type type) {
+  if (type == Type::kFloat32) return true;
+#if defined(BIONER_X86_LEVELS)
+  if (simd::active() == simd::Level::kAvx512) return type == Type::kInt8 ? has_vnni() : has_bf16();
+#endif
+  return false;
+}
+
+}  // namespace bioner::infer
