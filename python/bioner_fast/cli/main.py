@@ -44,9 +44,9 @@ def _root(
 
 def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
-    from bioner_fast.cli import benchmark, convert, data, evaluate, info, tag, train, vectors
+    from bioner_fast.cli import benchmark, convert, data, evaluate, experiment, info, tag, train, vectors
 
-    for command in (train, evaluate, tag, convert, data, vectors, benchmark, info):
+    for command in (train, evaluate, tag, convert, data, vectors, experiment, benchmark, info):
         command.register(app)
 
 

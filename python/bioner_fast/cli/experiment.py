@@ -1,0 +1,226 @@
+"""``bioner-fast experiment``: the published experiments, resumable, and their report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from bioner_fast.experiments.programme import Programme
+    from bioner_fast.experiments.store import Store
+
+_NAMES = "single, multi, dependent, pairs, size, best, all, or report for the report alone."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command ``experiment``."""
+
+    @app.command()
+    def experiment(
+        names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_NAMES, show_default=False)],
+        out: Annotated[
+            Path, typer.Option(metavar="DIR", help="Folder of the results and the report.")
+        ] = Path("runs/experiments"),
+        data: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="Folder that holds one folder per corpus.")
+        ] = None,
+        vectors: Annotated[
+            Path | None, typer.Option(metavar="FILE", help="Word vectors. Without: random ones, fine-tuned.")
+        ] = None,
+        corpora: Annotated[
+            str | None, typer.Option(metavar="A,B", help="Only these corpora: names, paths or samples.")
+        ] = None,
+        seeds: Annotated[int, typer.Option(help="Runs with seeds 1 to this.", min=1)] = 3,
+        jobs: Annotated[
+            int | None,
+            typer.Option(
+                help="Runs at once  [default: processors / --threads; 2 on a GPU]", min=1, show_default=False
+            ),
+        ] = None,
+        threads: Annotated[int, typer.Option(help="CPU threads of a run.", min=1)] = 1,
+        device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+        config: Annotated[
+            Path | None, typer.Option(metavar="FILE.toml", help="The recipe of best; default: --arch idcnn.")
+        ] = None,
+        train: Annotated[
+            list[str] | None,
+            typer.Option(
+                metavar="KEY=VALUE", help="A setting for all runs, or for one model as in cnn.epochs=5."
+            ),
+        ] = None,
+        only: Annotated[
+            str | None,
+            typer.Option(metavar="PATTERN", help="Only runs whose name has this, as in 'BC2GM*-s1'."),
+        ] = None,
+        required: Annotated[
+            bool, typer.Option("--required", help="Only what a closing run must contain; see docs.")
+        ] = False,
+        exclude_seen: Annotated[
+            bool,
+            typer.Option(
+                "--exclude-seen",
+                help="Training on several corpora: leave out sentences of another's devel or test.",
+            ),
+        ] = False,
+        keep_models: Annotated[
+            bool, typer.Option("--keep-models", help="Keep the bundle of every run.")
+        ] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="List the runs and estimate their time; train nothing.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Run the published experiments on corpora at hand; a run that is done is not done again.
+
+        Runs are trained side by side. After Ctrl-C, or a crash, the same command goes on where it stood. The
+        report in --out (report.md, report.html) is written at the end, and at any time by: experiment report
+
+        \b
+        Example: bioner-fast experiment single --corpora sample-disease --seeds 1 --train epochs=2
+        """
+        store = _store(out)
+        if names == ["report"]:
+            _report(store, as_json=as_json)
+            return
+        programme = _programme(
+            names, data, vectors, corpora, seeds, threads, device, config, train or [], exclude_seen,
+            required=required, only=only, keep_models=keep_models,
+        )  # fmt: skip
+        count = jobs or _default_jobs(threads, device)
+        if dry_run:
+            _dry_run(programme, store, count, as_json=as_json)
+            return
+        from bioner_fast.errors import BionerError
+        from bioner_fast.experiments.programme import execute
+
+        progress = execute(programme, store, jobs=count)
+        _report(store, as_json=as_json)
+        if progress.failed:
+            name, reason = next(iter(progress.failed.items()))
+            raise BionerError(
+                f"{len(progress.failed)} of the runs failed, the first of them {name}: {reason}"
+            )
+
+
+def _store(out: Path) -> Store:
+    from bioner_fast.experiments.store import Store
+
+    return Store(out)
+
+
+def _programme(
+    names: list[str],
+    data: Path | None,
+    vectors: Path | None,
+    corpora: str | None,
+    seeds: int,
+    threads: int,
+    device: str,
+    config: Path | None,
+    train: list[str],
+    exclude_seen: bool,
+    **more: Any,
+) -> Programme:
+    from bioner_fast.experiments.corpora import find_corpora
+    from bioner_fast.experiments.plan import Settings, load_recipe, parse_overrides
+    from bioner_fast.experiments.programme import Programme
+    from bioner_fast.experiments.provenance import describe_vectors
+    from bioner_fast.experiments.studies import chosen
+
+    overrides = parse_overrides(train)
+    recipe = load_recipe(config)
+    wanted = [part.strip() for part in corpora.split(",") if part.strip()] if corpora else None
+    found = find_corpora(data, wanted)
+    return Programme(
+        chosen(names, found),
+        {corpus.name: corpus for corpus in found},
+        Settings(recipe, overrides, exclude_seen),
+        seeds,
+        None if vectors is None else str(vectors),
+        describe_vectors(None if vectors is None else str(vectors)),
+        device=device,
+        threads=threads,
+        command=portable_command(sys.argv[1:]),
+        **more,
+    )
+
+
+def portable_command(arguments: list[str]) -> str:
+    """The command line with the last part of every path: what a record of it should say.
+
+    Example:
+        >>> portable_command(["experiment", "best", "--data", "/home/me/corpora"])
+        'bioner-fast experiment best --data corpora'
+    """
+    import shlex
+
+    return shlex.join(["bioner-fast", *(Path(a).name if "/" in a or "\\" in a else a for a in arguments)])
+
+
+def _default_jobs(threads: int, device: str) -> int:
+    from bioner_fast.installation import available_threads
+    from bioner_fast.training.train import choose_device
+
+    return 2 if choose_device(device).type == "cuda" else max(1, available_threads() // threads)
+
+
+def _report(store: Store, *, as_json: bool) -> None:
+    """Write the report and show where it is."""
+    from bioner_fast.cli.output import print_json, print_table
+    from bioner_fast.experiments.analysis import Results
+    from bioner_fast.experiments.corpora import label
+
+    results = Results(store.results())
+    rows, facts = [], []
+    for cell in results.by_cell:
+        for task in cell.tasks:
+            devel, test = (results.score(cell, task, split) for split in ("devel", "test"))
+            if not test:
+                continue
+            name = cell.title().rpartition(" seed")[0]
+            rows.append([name, label(task), str(len(test.values)), str(devel), str(test)])
+            facts.append(
+                {"run": name, "task": task, "seeds": len(test.values), "devel": devel.mean, "test": test.mean,
+                 "deviation": test.deviation}
+            )  # fmt: skip
+    if as_json:
+        print_json({"scores": facts, "failed": store.failures()})
+    else:
+        print_table(["Run", "Corpus", "Seeds", "Devel F1", "Test F1"], rows)
+
+
+def _dry_run(programme: Programme, store: Store, jobs: int, *, as_json: bool) -> None:
+    """List what is left to do, with its time."""
+    from bioner_fast.cli.output import print_json, print_table
+    from bioner_fast.experiments.estimate import estimate, kind_of, measured
+    from bioner_fast.training.progress import clock
+
+    runs = programme.runs()
+    todo = {name: run for name, run in runs.items() if store.result(name) is None}
+    finished = measured(store.results())
+    speeds = dict(finished)
+    seconds = estimate(programme, todo, speeds)
+    longest = max(seconds.values(), default=0.0)
+    total = max(sum(seconds.values()) / jobs, longest)
+    if as_json:
+        print_json({"runs": seconds, "done": len(runs) - len(todo), "jobs": jobs, "seconds": total})
+        return
+    rows = [
+        [
+            name,
+            f"{programme.planned_tokens(run):,}",
+            f"{speeds[kind_of(run)]:,.0f}",
+            "finished runs" if kind_of(run) in finished else "a short training",
+            clock(seconds[name]),
+        ]
+        for name, run in todo.items()
+    ]
+    if rows:
+        print_table(["Run", "Tokens, at most", "Tokens/s", "measured on", "Time"], rows)
+    print(  # noqa: T201
+        f"{len(runs)} runs, {len(runs) - len(todo)} of them done; "
+        f"about {clock(total)} for the rest, {jobs} at once"
+    )

@@ -1,0 +1,118 @@
+"""Sentences of a devel or test split that stand in another corpus's training split.
+
+Corpora share abstracts: what one labels for testing another may show in training, if under other labels. Two
+sentences are the same if their characters are, white space aside: corpora cut tokens differently.
+"""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.tasks import Task
+from bioner_fast.experiments.corpora import ExperimentCorpus
+
+
+def sentence_texts(corpus: Corpus) -> list[bytes]:
+    """The characters of every sentence as UTF-8, without white space between tokens."""
+    tokens = corpus.tokens.packed()
+    text = tokens.buffer.tobytes()
+    bounds = tokens.offsets[corpus.sentence_offsets].tolist()
+    return [text[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+class Seen:
+    """Sentences to look out for.
+
+    Example:
+        >>> seen = Seen([Corpus.from_sentences([[("p53", "O"), ("binds", "O")]])])
+        >>> other = Corpus.from_sentences([[("p", "O"), ("53", "O"), ("binds", "O")], [("It", "O")]])
+        >>> seen.mask(other).tolist()
+        [True, False]
+    """
+
+    def __init__(self, corpora: Iterable[Corpus]) -> None:
+        self.texts = {text for corpus in corpora for text in sentence_texts(corpus)}
+
+    def mask(self, corpus: Corpus | None) -> NDArray[np.bool_]:
+        """Which sentences of ``corpus`` are among them, bool ``[S]``."""
+        texts = [] if corpus is None else sentence_texts(corpus)
+        return np.fromiter((text in self.texts for text in texts), dtype=np.bool_, count=len(texts))
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """How much of a split stands in another corpus's training split.
+
+    Attributes:
+        corpus, split: whose sentences are looked at.
+        train: the corpus whose training split has them.
+        sentences: how many.
+        of: sentences of the split.
+    """
+
+    corpus: str
+    split: str
+    train: str
+    sentences: int
+    of: int
+
+    @property
+    def percent(self) -> float:
+        """Share of the split's sentences."""
+        return 100.0 * self.sentences / self.of if self.of else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self)
+
+
+def overlaps(corpora: Sequence[ExperimentCorpus]) -> list[Overlap]:
+    """All overlaps of devel and test splits with other corpora's training splits, the largest share first."""
+    texts = {corpus.name: sentence_texts(corpus.splits["train"]) for corpus in corpora}
+    trains = {name: frozenset(found) for name, found in texts.items()}
+    found = []
+    for corpus in corpora:
+        for split in ("devel", "test"):
+            mine = sentence_texts(corpus.splits[split])
+            for name, train in trains.items():
+                if name != corpus.name and (hits := sum(text in train for text in mine)):
+                    found.append(Overlap(corpus.name, split, name, hits, len(mine)))
+    return sorted(found, key=lambda o: (-o.percent, o.corpus, o.split, o.train))
+
+
+def without(corpus: Corpus, mask: NDArray[np.bool_]) -> Corpus:
+    """The sentences of a corpus that are not marked, bool ``[S]``; documents that lose all of them vanish."""
+    lengths = np.diff(corpus.sentence_offsets)
+    keep = ~mask
+    tokens = np.flatnonzero(np.repeat(keep, lengths))
+    kept = np.concatenate([[0], np.cumsum(keep)]).astype(np.int64)[corpus.document_offsets]
+    documents = np.flatnonzero(np.diff(kept) > 0)
+    return Corpus(
+        corpus.tokens.take(tokens),
+        np.ascontiguousarray(corpus.tag_ids[tokens]),
+        corpus.tag_names,
+        np.concatenate([[0], np.cumsum(lengths[keep])]).astype(np.int64),
+        np.append(kept[documents], kept[-1]).astype(np.int64),
+        tuple(corpus.document_ids[i] for i in documents),
+        corpus.path,
+    )
+
+
+def write_without(task: Task, mask: NDArray[np.bool_], target: Path) -> Path:
+    """Write a copy of a task into ``target``, its training split without the marked sentences."""
+    folder = target / task.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for split in ("devel", "test"):
+        shutil.copyfile(task.folder / f"{split}.tsv", folder / f"{split}.tsv")
+    assert task.train is not None
+    without(task.train, mask).write(folder / "train.tsv")
+    return folder

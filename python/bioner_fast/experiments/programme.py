@@ -1,0 +1,186 @@
+"""Studies on corpora: which runs there are, which are left to do, and doing them."""
+
+from __future__ import annotations
+
+import fnmatch
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bioner_fast.data.tasks import SAMPLE_TASKS
+from bioner_fast.errors import UsageError
+from bioner_fast.experiments.corpora import ExperimentCorpus
+from bioner_fast.experiments.plan import Run, Settings, Study, run_id
+from bioner_fast.experiments.scheduler import Answer, Job, run_jobs
+from bioner_fast.experiments.store import Store
+from bioner_fast.log import logger
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.progress import clock
+
+
+@dataclass(frozen=True)
+class Programme:
+    """Studies with everything their runs need.
+
+    Attributes:
+        studies: in order.
+        corpora: by name.
+        settings: how runs are trained.
+        seeds: seeds 1 to this.
+        vectors: the file, and what :func:`describe_vectors` says of it.
+        required: only the runs that a closing run must contain.
+        only: pattern of run ids, as in ``*BC2GM*``; None for all.
+        device, threads, keep_models: of every run.
+        command: the command line, for the record.
+    """
+
+    studies: Sequence[Study]
+    corpora: Mapping[str, ExperimentCorpus]
+    settings: Settings
+    seeds: int
+    vectors: str | None
+    vector_facts: Mapping[str, Any] | None
+    required: bool = False
+    only: str | None = None
+    device: str = "auto"
+    threads: int = 1
+    keep_models: bool = False
+    command: str = ""
+
+    def runs(self) -> dict[str, Run]:
+        """The runs by id: all of seed 1 first, and in the order of the studies; none occurs twice.
+
+        Raises:
+            UsageError: no run matches ``only``, or the settings do not fit a run.
+        """
+        cells = dict.fromkeys(
+            run for study in self.studies for run in (study.required if self.required else study.runs)
+        )
+        found = {}
+        for seed in range(1, self.seeds + 1):
+            for cell in cells:
+                run = replace(cell, seed=seed)
+                found[self.id(run)] = run
+        if self.only is not None:
+            kept = {name: run for name, run in found.items() if fnmatch.fnmatchcase(name, f"*{self.only}*")}
+            if not kept:
+                shown = ", ".join(list(found)[:3])
+                raise UsageError(f"--only {self.only}: no run is called so; they are called {shown}, ...")
+            return kept
+        return found
+
+    def id(self, run: Run) -> str:
+        """The name of a run's folder."""
+        identity = {
+            "corpora": {name: self.corpora[name].digests for name in run.tasks},
+            "vectors": (self.vector_facts or {}).get("sha256"),
+            "exclude_seen": self.settings.exclude_seen and len(run.tasks) > 1,
+        }
+        return run_id(run, self.settings.of(run, self.corpora), identity)
+
+    def config(self, run: Run) -> dict[str, Any]:
+        """The values of :class:`TrainConfig` for a run, but for its folder.
+
+        Raises:
+            UsageError: the settings contradict each other.
+        """
+        values = {
+            **self.settings.of(run, self.corpora),
+            # Paths, since folders with the same names may lie elsewhere too.
+            "tasks": [name if name in SAMPLE_TASKS else str(self.corpora[name].folder) for name in run.tasks],
+            "vectors": self.vectors,
+            "threads": self.threads,
+            "device": self.device,
+        }
+        TrainConfig(**values)
+        return values
+
+    def planned_tokens(self, run: Run) -> int:
+        """Tokens that a run trains on, at most: early stopping may save some."""
+        config = TrainConfig(**self.config(run)).resolved()
+        if config.steps is not None:
+            return config.steps * (config.batch_size or 1)
+        sizes = [self.corpora[name].train_tokens for name in run.tasks]
+        sizes[0] = int(sizes[0] * run.percent)
+        return (config.epochs or 1) * sum(sizes)
+
+
+class Progress:
+    """A line on stderr per finished run, with the time left by the tokens that are left."""
+
+    def __init__(self, programme: Programme, runs: Mapping[str, Run]) -> None:
+        self.tokens = {name: programme.planned_tokens(run) for name, run in runs.items()}
+        self.runs = runs
+        self.began = time.monotonic()
+        self.finished = self.tokens_done = 0
+        self.failed: dict[str, str] = {}
+        self.busy: list[str] = []
+
+    def done(self, job: Job, answer: Answer) -> None:
+        """Note and tell what came of a run."""
+        name = Path(job["folder"]).name
+        self.finished += 1
+        self.tokens_done += self.tokens[name]
+        where = f"[{self.finished}/{len(self.runs)}] {self.runs[name].title()}"
+        if answer["status"] == "busy":
+            self.busy.append(name)
+            logger.info("%s: another process is at it", where)
+        elif answer["status"] == "failed":
+            self.failed[name] = answer["reason"]
+            logger.info("%s failed: %s", where, answer["reason"])
+        else:
+            logger.info("%s: %s%s", where, _headline(answer), self._left())
+
+    def _left(self) -> str:
+        left = sum(self.tokens.values()) - self.tokens_done
+        if not left or not self.tokens_done:
+            return ""
+        return f"; about {clock(left * (time.monotonic() - self.began) / self.tokens_done)} left"
+
+
+def _headline(answer: Answer) -> str:
+    if "scores" not in answer:
+        return "is done already"
+    shown = []
+    for task, splits in answer["scores"].items():
+        if "f1" in splits.get("test", {}):
+            shown.append(f"{task} test F1 {splits['test']['f1']:.2f} (devel {splits['devel']['f1']:.2f})")
+    what = ", ".join(shown[:2]) + (", ..." if len(shown) > 2 else "")
+    return f"{what}, {clock(answer['seconds'])}"
+
+
+def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
+    """Do the runs that have no result yet, over so many processes; a failed one does not stop the rest.
+
+    Raises:
+        UsageError: the settings contradict each other, or the folder's.
+        KeyboardInterrupt: Ctrl-C; what was at work has saved its checkpoint.
+    """
+    runs = programme.runs()
+    todo = {name: run for name, run in runs.items() if store.result(name) is None}
+    work = [_job(programme, store, name, run) for name, run in todo.items()]
+    store.bind(list(programme.corpora.values()), programme.vector_facts, programme.settings)
+    if len(todo) < len(runs):
+        logger.info("%d of %d runs are done already", len(runs) - len(todo), len(runs))
+    progress = Progress(programme, todo)
+    if work:
+        run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)
+    return progress
+
+
+def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
+    return {
+        "folder": str(store.folder(name)),
+        "config": programme.config(run),
+        "keep_model": programme.keep_models,
+        "exclude": programme.settings.exclude_seen,
+        "record": {
+            "id": name,
+            "run": asdict(run),
+            "command": programme.command,
+            "corpora": {task: programme.corpora[task].digests for task in run.tasks},
+            "vectors": programme.vector_facts,
+        },
+    }

@@ -1,0 +1,194 @@
+"""A worker process: reads jobs from its standard input, trains, and answers on its standard output.
+
+A job and an answer are a line of JSON each. The process ends when its input ends, in the middle of a run too:
+so the death of the programme that started it, however violent, leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+import tomllib
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from bioner_fast.data.tasks import load_task
+from bioner_fast.errors import BionerError
+from bioner_fast.experiments.contamination import Seen, write_without
+from bioner_fast.experiments.counts import counts_of_file, pack
+from bioner_fast.experiments.provenance import software
+from bioner_fast.experiments.store import FORMAT, locked
+from bioner_fast.files import replace_directory, write_json
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.loop import TrainingInterrupted
+from bioner_fast.training.train import TrainResult, resumed_config, train
+
+
+def main() -> None:
+    """Serve jobs until the input ends."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # whatever else prints, prints elsewhere
+    logging.getLogger("bioner_fast").setLevel(logging.INFO)
+    jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
+    while True:
+        job = json.loads(jobs.get())
+        try:
+            answer = work(job)
+        except TrainingInterrupted:
+            answer = {"status": "interrupted"}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+def _listen(stream: IO[str], jobs: queue.SimpleQueue[str]) -> None:
+    for line in stream:
+        jobs.put(line)
+    os._exit(0)
+
+
+def work(job: dict[str, Any]) -> dict[str, Any]:
+    """Do one run and leave its result; a run that fails leaves its reason.
+
+    Args:
+        job: ``folder`` of the run, ``config`` (values of TrainConfig), ``keep_model``, ``exclude`` (whether
+            to leave out what other tasks' devel and test splits have), ``record`` (facts for the result).
+
+    Returns:
+        ``{"status": "done" | "failed" | "busy", ...}``.
+    """
+    folder = Path(job["folder"])
+    with locked(folder.parents[1] / "locks" / folder.name) as mine:
+        if not mine:
+            return {"status": "busy"}
+        if (folder / "result.json").is_file():
+            _tidy(folder, keep_model=job["keep_model"])
+            return {"status": "done", "already": True}
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "log.txt", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logger = logging.getLogger("bioner_fast")
+        logger.addHandler(handler)
+        try:
+            return {"status": "done", **_train(job, folder)}
+        except (Exception, MemoryError) as error:
+            reason = str(error) if isinstance(error, BionerError) else f"{type(error).__name__}: {error}"
+            record_failure(folder, reason, traceback.format_exc())
+            return {"status": "failed", "reason": reason}
+        finally:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def record_failure(folder: Path, reason: str, trace: str = "") -> None:
+    """Write ``failure.json``."""
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    write_json(folder / "failure.json", {"reason": reason, "trace": trace, "when": now})
+
+
+def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
+    out = folder / "work"
+    left_out: dict[str, int] = {}
+    values = dict(job["config"])
+    if job["exclude"] and len(values["tasks"]) > 1:
+        values["tasks"], left_out = _without_seen(values, out.parent / "corpora")
+    config = TrainConfig(**values, out=str(out))
+    resume = _can_resume(config, out)
+    result = train(config, resume=resume, force=not resume and out.exists())
+    facts = {
+        "format": FORMAT,
+        **job["record"],
+        "config": _portable(tomllib.loads((out / "config.toml").read_text(encoding="utf-8"))),
+        "software": software(),
+        "left_out": left_out,
+        **_outcome(result, out),
+        "resumed": resume,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_json(folder / "result.json", facts)
+    _tidy(folder, keep_model=job["keep_model"])
+    return {"scores": facts["scores"], "seconds": result.seconds, "tokens": result.train_tokens}
+
+
+def _tidy(folder: Path, *, keep_model: bool) -> None:
+    """Keep what belongs to a result, and delete what was needed to get it."""
+    out = folder / "work"
+    for name in ("predictions", "model") if keep_model else ("predictions",):
+        if (out / name).is_dir():
+            replace_directory(out / name, folder / name)
+    (folder / "failure.json").unlink(missing_ok=True)
+    for left in (out, folder / "corpora"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _can_resume(config: TrainConfig, out: Path) -> bool:
+    """Whether a run of the very same settings lies there (a newer version may have other defaults)."""
+    if not (out / "config.toml").is_file():
+        return False
+    try:
+        resumed_config(config)
+    except BionerError:
+        return False
+    return True
+
+
+def _portable(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they were resolved, without this machine's folders."""
+    values = {key: value for key, value in values.items() if key not in ("out", "data")}
+    vectors = {"vectors": Path(values["vectors"]).name} if "vectors" in values else {}
+    return {**values, **vectors, "tasks": [Path(task).name for task in values["tasks"]]}
+
+
+def _without_seen(values: dict[str, Any], target: Path) -> tuple[list[str], dict[str, int]]:
+    """Tasks whose training data lacks the sentences of the other tasks' devel and test splits.
+
+    Returns:
+        The tasks, as paths where a copy was needed, and the number of sentences left out of each.
+    """
+    tasks = [load_task(name, values.get("data"), warn=False) for name in values["tasks"]]
+    names, left_out = [], {}
+    for name, task in zip(values["tasks"], tasks, strict=True):
+        seen = Seen([c for other in tasks if other is not task for c in (other.devel, other.test) if c])
+        mask = seen.mask(task.train)
+        names.append(str(write_without(task, mask, target)) if mask.any() else name)
+        if mask.any():
+            left_out[task.name] = int(mask.sum())
+    return names, left_out
+
+
+def _outcome(result: TrainResult, out: Path) -> dict[str, Any]:
+    history = [json.loads(line) for line in (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    counts = {}
+    for task, splits in result.tasks.items():
+        if "f1" in splits.get("test", {}):
+            counts[task] = pack(counts_of_file(out / "predictions" / f"{task}.test.tsv"))
+    return {
+        "scores": result.tasks,
+        "selected_step": result.selected_step,
+        "selection": result.selection,
+        "train_tokens": result.train_tokens,
+        "train_tokens_per_second": result.train_tokens_per_second,
+        "seconds": result.seconds,
+        "history": [_short(record) for record in history],
+        "counts_per_sentence": {"test": counts},
+    }
+
+
+def _short(record: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation without what nothing is computed from."""
+    kept = {key: record[key] for key in ("step", "phase", "epoch", "loss", "tokens")}
+    for split in ("devel", "test"):
+        if split in record:
+            kept[split] = {task: facts.get("f1", facts["accuracy"]) for task, facts in record[split].items()}
+    return kept
+
+
+if __name__ == "__main__":
+    main()
