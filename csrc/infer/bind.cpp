@@ -1,5 +1,7 @@
 // Bindings of infer_linear and infer_table_sum: unpack, check, release the GIL, call. Buffers of values come
 // as uint8 views; ops/infer.py packs them.
+#include <pybind11/stl.h>
+
 #include <string>
 #include <vector>
 
