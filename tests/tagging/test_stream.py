@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -78,3 +82,52 @@ def test_a_failure_while_preparing_is_raised_not_lost(
     with pytest.raises(MemoryError, match="no room"):
         list(tag_stream(tagger, _documents(3)))
     assert _readers() == 0
+
+
+def test_lanes_change_neither_order_nor_results(tagger: Tagger) -> None:
+    documents = _documents(60)
+    expected = tagger.tag(documents)
+    for lanes in (1, 2, 5):
+        counts = Counts()
+        stream = tag_stream(tagger, iter(documents), batch_tokens=30, lanes=lanes, counts=counts)
+        assert list(stream) == expected
+        assert counts.documents == 60
+
+
+MEMORY = """
+import resource, sys
+from pathlib import Path
+from bioner_fast.cli.main import run
+small = ["--threads", "2", "--batch-tokens", "2000"]
+status = run(["tag", "-m", sys.argv[1], sys.argv[2], "-o", sys.argv[3], *small])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+sys.exit(status)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the unit of ru_maxrss differs between systems")
+@pytest.mark.parametrize("format", ["jsonl", "pubmed-xml"])
+def test_memory_does_not_grow_with_the_number_of_documents(tmp_path: Path, format: str) -> None:
+    model = save_tiny(tmp_path / "model")
+    text = "the BRCA1 protein of a breast cancer cell , TNF - alpha and Crohn disease in patients . " * 8
+    if format == "jsonl":
+        before, one, after = "", '{"id": "NUMBER", "text": "TEXT"}\n', ""
+    else:
+        one = "<PubmedArticle><MedlineCitation><PMID>NUMBER</PMID><Article><ArticleTitle>TEXT</ArticleTitle>"
+        one += "</Article></MedlineCitation></PubmedArticle>\n"
+        before, after = "<PubmedArticleSet>", "</PubmedArticleSet>"
+    one = one.replace("TEXT", text)
+    peaks = []
+    for documents in (400, 4000):
+        source = tmp_path / f"{documents}.{'jsonl' if format == 'jsonl' else 'xml'}"
+        source.write_text(before + "".join(one.replace("NUMBER", str(n)) for n in range(documents)) + after)
+        done = subprocess.run(
+            [sys.executable, "-c", MEMORY, str(model), str(source), str(tmp_path / f"{documents}.out.jsonl")],
+            capture_output=True,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert len((tmp_path / f"{documents}.out.jsonl").read_text().splitlines()) == documents
+        peaks.append(int(done.stdout))
+    assert peaks[1] <= 1.1 * peaks[0]

@@ -1,15 +1,25 @@
-"""``bioner-fast benchmark``: throughput of the kernels on this machine."""
+"""``bioner-fast benchmark``: throughput of the kernels and of tagging on this machine."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from bioner_fast.tagging.throughput import TagThroughput
+
+_GROUP_HELP = """Throughput of the kernels and of tagging on this machine.
+
+\b
+Example: bioner-fast benchmark kernels --seconds 0.2
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``benchmark``."""
-    group = typer.Typer(no_args_is_help=True, help="Throughput of the kernels on this machine.")
+    group = typer.Typer(no_args_is_help=True, help=_GROUP_HELP)
     app.add_typer(group, name="benchmark")
 
     @group.command()
@@ -66,3 +76,93 @@ def register(app: typer.Typer) -> None:
             ],
             title=f"{tokens:,} tokens a call, {torch.get_num_threads()} threads, {device}",
         )
+
+    @group.command()
+    def tag(
+        model: Annotated[
+            Path, typer.Option("--model", "-m", help="Model folder, as train leaves it in model/.")
+        ],
+        files: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[FILES]", help="What to tag; the bundled sample if none."),
+        ] = None,
+        input_format: Annotated[
+            str | None, typer.Option(metavar="FORMAT", help="As for the command tag.")
+        ] = None,
+        output_format: Annotated[
+            str, typer.Option(metavar="FORMAT", help="As for the command tag.")
+        ] = "jsonl",
+        documents: Annotated[
+            int | None, typer.Option(min=1, metavar="N", help="Only the first N documents.")
+        ] = None,
+        batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens worked on together.")] = 16384,
+        device: Annotated[
+            str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")
+        ] = "auto",
+        threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
+        repeat: Annotated[int, typer.Option(min=1, help="Runs, of which the median is told.")] = 3,
+        as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    ) -> None:
+        """Time tagging from files to documents that are written nowhere, and each of its stages alone.
+
+        The speed is that of all stages at once on all threads; the stages are timed one after the other, on
+        one thread.
+
+        \b
+        Example: bioner-fast benchmark tag --model runs/sample/model --threads 1
+        """
+        import tempfile
+
+        from bioner_fast.cli.output import print_json
+        from bioner_fast.errors import UsageError
+        from bioner_fast.formats.registry import get_format
+        from bioner_fast.tagging.inputs import Input, find_inputs
+        from bioner_fast.tagging.shards import TaggerSettings, TagOptions, check_output
+        from bioner_fast.tagging.tagger import pick_device
+        from bioner_fast.tagging.throughput import measure_tagging, write_sample
+
+        if get_format(output_format).writer is None:
+            raise UsageError(f"{output_format} is read but not written; choose another --output-format")
+        pick_device(device)
+        inputs = find_inputs(files, input_format) if files else []
+        settings = TaggerSettings(model, device, threads)
+        options = TagOptions(output_format, batch_tokens=batch_tokens, lanes=settings.lanes())
+        tagger = settings.load()
+        check_output(tagger, output_format)
+        with tempfile.TemporaryDirectory() as folder:
+            if not inputs:
+                sample = Path(folder, "sample.jsonl")
+                write_sample(sample)
+                inputs = [Input(str(sample), "jsonl", "sample")]
+            result = measure_tagging(tagger, inputs, options, documents=documents, repeat=repeat)
+        if as_json:
+            print_json({"model": str(model), "device": tagger.predictor.device.type, **result.to_json()})
+        else:
+            _print_tagging(result, tagger.predictor.device.type)
+
+
+def _print_tagging(result: TagThroughput, device: str) -> None:
+    from bioner_fast.cli.output import print_table
+    from bioner_fast.tagging.throughput import STAGES
+
+    total = sum(result.stages.values())
+    print_table(
+        ["stage", "seconds", "share", "ns/token"],
+        [
+            [
+                name,
+                f"{result.stages[name]:.3f}",
+                f"{100 * result.stages[name] / total:.1f} %",
+                f"{result.stages[name] / result.tokens * 1e9:,.0f}",
+            ]
+            for name in STAGES
+        ],
+        title=f"one stage after another, {device}",
+    )
+    rates = (
+        f"{result.tokens / result.seconds:,.0f} tokens/s",
+        f"{result.documents / result.seconds:,.1f} documents/s",
+        f"{result.text_bytes / result.seconds / 1e6:,.2f} MB/s of text",
+    )
+    typer.echo(f"{result.documents:,} documents, {result.tokens:,} tokens, all stages at once, ", nl=False)
+    typer.echo(f"threads {result.lanes}: {', '.join(rates)}")

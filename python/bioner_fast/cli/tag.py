@@ -92,7 +92,7 @@ def register(app: typer.Typer) -> None:
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)
         settings = TaggerSettings(model, device, threads)
-        options = TagOptions(written_as, merge, batch_tokens, strict=strict)
+        options = TagOptions(written_as, merge, batch_tokens, settings.lanes(), strict)
         if folder:
             _into_folder(settings, found, Path(output), options, workers, resume, force, errors, as_json)
         else:

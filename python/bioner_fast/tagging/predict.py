@@ -169,10 +169,11 @@ class Predictor:
 
     def find(self, encoded: Encoded) -> list[Found]:
         """Tags and entities of every head."""
-        emissions = self.emissions(encoded)
-        return [
-            self._find(head, emissions[head.name], encoded.sentence_offsets) for head in self.bundle.tasks
-        ]
+        return self.decode(self.emissions(encoded), encoded.sentence_offsets)
+
+    def decode(self, emissions: dict[str, Tensor], sentence_offsets: Ints) -> list[Found]:
+        """Tags and entities of every head, from what :meth:`emissions` gave."""
+        return [self._find(head, emissions[head.name], sentence_offsets) for head in self.bundle.tasks]
 
     def _find(self, head: TaskHead, emissions: Tensor, sentence_offsets: Ints) -> Found:
         offsets = torch.from_numpy(sentence_offsets)

@@ -83,7 +83,7 @@ def tag_files(
         settings: the model, for each worker.
         inputs: from :func:`find_inputs`.
         folder: of the outputs.
-        options: how documents are tagged and written.
+        options: how documents are tagged and written; the lanes are those of ``settings``.
         workers: processes; 1 tags in this one.
         resume: keep outputs of an earlier run that are whole by their digests and whose inputs are
             as they were.
@@ -114,6 +114,7 @@ def tag_files(
         summary = RunSummary()
         records = [kept.get(name) for name in names]
         workers = min(workers, max(len(todo), 1))
+        options = replace(options, lanes=settings.lanes(workers))
         if todo and workers == 1 and tagger is None:
             tagger = settings.load()
         if tagger is not None:

@@ -15,6 +15,7 @@ from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import sha256
 from bioner_fast.formats.base import Problem
 from bioner_fast.formats.registry import open_writer
+from bioner_fast.installation import MAX_THREADS, available_threads
 from bioner_fast.tagging.inputs import STANDARD, Input, read_input
 from bioner_fast.tagging.manifest import ShardRecord, digest_input
 from bioner_fast.tagging.problems import BadDocument, BrokenInputError, Problems, broken_input
@@ -28,7 +29,8 @@ class TaggerSettings:
 
     Attributes:
         model: the bundle.
-        device, threads: as for :class:`Tagger`.
+        device: as for :class:`Tagger`.
+        threads: CPU threads of all workers together, None for all there are.
     """
 
     model: Path
@@ -36,8 +38,18 @@ class TaggerSettings:
     threads: int | None = None
 
     def load(self) -> Tagger:
-        """Load it."""
-        return Tagger.load(self.model, self.device, self.threads)
+        """Load it. On a CPU one batch is one thread's work: that keeps cores busier than sharing each out."""
+        return Tagger.load(self.model, self.device, 1)
+
+    def lanes(self, workers: int = 1) -> int:
+        """Batches that each worker has under way at a time.
+
+        Raises:
+            UsageError: ``threads`` is out of range.
+        """
+        if self.threads is not None and not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"threads: expected 1 to {MAX_THREADS}, got {self.threads}")
+        return max((self.threads or available_threads()) // workers, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,12 @@ class Tagger:
     def finish(self, prepared: Prepared, *, merge: bool = False, keep_tokens: bool = False) -> list[Document]:
         """The network, decoding, and entities back into the documents."""
         found = self.predictor.find(prepared.encoded)
+        return self.assemble(prepared, found, merge=merge, keep_tokens=keep_tokens)
+
+    def assemble(
+        self, prepared: Prepared, found: list[Found], *, merge: bool = False, keep_tokens: bool = False
+    ) -> list[Document]:
+        """New documents with what was found in them; arguments as for :meth:`tag`."""
         new: list[list[list[Entity]]] = [[[] for _ in d.passages] for d in prepared.documents]
         for one in found:
             name, types = one.head.name, one.head.tagset.types
