@@ -16,6 +16,8 @@ import torch
 
 from bioner_fast.training import loop
 from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.sampling import Batch
+from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
@@ -59,28 +61,28 @@ def test_stopped_anywhere_and_resumed(tmp_path: Path, name: str, monkeypatch: py
     whole = config(tmp_path, name, "whole")
     train(whole)
     # Stop after several numbers of steps; every time state is saved at other places.
-    original = loop.Trainer._step
+    original = Step.__call__
     for every, stops in (("7", (3, 24, 9, 8)), ("1", (17, 1, 1, 13))):
         parts = TrainConfig(**{**vars(config(tmp_path, name, f"parts{every}")), "checkpoint_every": every})
         resume = False
         for stop in (*stops, None):
             done = 0
 
-            def step(self: loop.Trainer, *args: Any, stop: int | None = stop) -> torch.Tensor:
+            def step(self: Step, batch: Batch, stop: int | None = stop) -> torch.Tensor:
                 nonlocal done
                 done += 1
                 if stop is not None and done > stop:
                     raise RuntimeError("power cut")
-                return original(self, *args)
+                return original(self, batch)
 
-            monkeypatch.setattr(loop.Trainer, "_step", step)
+            monkeypatch.setattr(Step, "__call__", step)
             if stop is None:
                 train(parts, resume=True)
             else:
                 with pytest.raises(RuntimeError, match="power cut"):
                     train(parts, resume=resume)
             resume = True
-        monkeypatch.setattr(loop.Trainer, "_step", original)
+        monkeypatch.setattr(Step, "__call__", original)
         assert outcome(Path(parts.out or "")) == outcome(Path(whole.out or ""))
         assert not (Path(parts.out or "") / "checkpoint").exists()
 

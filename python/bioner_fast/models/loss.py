@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 # Probabilities are clipped to [CLIP, 1 - CLIP]; outside, the gradient is zero.
 CLIP = 1e-7
+LEAST, MOST = math.log(CLIP), math.log1p(-CLIP)
 
 
 def clipped_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -21,5 +24,25 @@ def clipped_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     Returns:
         A scalar. Divide by the rows of the whole batch: rows of other tasks count there as zeros.
     """
-    gold = F.log_softmax(logits, 1).gather(1, targets[:, None])
-    return -gold.clamp(math.log(CLIP), math.log1p(-CLIP)).sum()
+    result: Tensor = _ClippedCrossEntropy.apply(logits, targets)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _ClippedCrossEntropy(torch.autograd.Function):
+    """Its gradient is known: fewer passes than by automatic differentiation."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
+        log_probabilities = F.log_softmax(logits, 1)
+        gold = log_probabilities.gather(1, targets[:, None])
+        clipped = gold.clamp(LEAST, MOST)
+        ctx.save_for_backward(log_probabilities, targets, gold == clipped)
+        return -clipped.sum()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        log_probabilities, targets, inside = ctx.saved_tensors
+        places = targets[:, None]
+        grad = log_probabilities.exp()
+        grad.scatter_add_(1, places, grad.new_full((), -1.0).expand(places.shape))
+        return grad.mul_(inside * gradients[0]), None

@@ -174,11 +174,12 @@ class TaggingNetwork(Network):
     ) -> dict[int, Tensor]:
         """Outputs [n, out_features] of the towers asked for (see :meth:`part_logits`)."""
         window = self.shape.window
+        product = self.training_product if self.training else None
         if isinstance(tokens, Tensor):
             words, caps = id_windows(features, window)
             words, caps = words.index_select(0, tokens), caps.index_select(0, tokens)
             embedded = self.embedding(words.view(-1), caps.view(-1)).view(len(tokens), -1)
-            return {index: self._tower(index).gathered(embedded) for index in sorted(towers)}
+            return {index: self._tower(index).gathered(embedded, product) for index in sorted(towers)}
         start, stop = (0, len(features)) if tokens is None else (tokens.start, tokens.stop)
         if stop <= start:
             empty = self.embedding.words.new_empty(0, self._tower(0).out_features)
@@ -188,7 +189,7 @@ class TaggingNetwork(Network):
             rows = self.embedding.runs(words, caps, *self._tower(0).run)
         else:
             rows = self.embedding(words, caps)
-        return {index: self._tower(index).packed(rows, starts) for index in sorted(towers)}
+        return {index: self._tower(index).packed(rows, starts, product) for index in sorted(towers)}
 
     def logits(self, hidden: Mapping[int, Tensor], head: int, rows: slice | None = None) -> Tensor:
         """One head on the towers' outputs; ``rows`` takes a part of them."""

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.models.product import dropout
+from bioner_fast.models.product import dropout, linear
 
 
 class Tower(nn.Module):
@@ -91,51 +91,55 @@ class Tower(nn.Module):
         length = max(self.widths) | 1
         return length, max(0, length // 2 + 1 - min(self.widths))
 
-    def packed(self, rows: Tensor, starts: Tensor) -> Tensor:
+    def packed(self, rows: Tensor, starts: Tensor, product: torch.dtype | None = None) -> Tensor:
         """Hidden features of tokens whose windows are consecutive rows of padded text (see models.layout).
 
         Args:
             rows: with filters, [R, run * D]: row r holds embedded rows r, r + 1, ... next to one another;
                 each width takes its first columns. Without, [R, D].
             starts: int64 [N], the first row of each token's window.
+            product: type of the matrix products; None for that of the weights.
 
         Returns:
             [N, out_features].
         """
         if not self.widths:
             slots = starts[:, None] + self.slots
-            return self._top(F.embedding(slots, rows).view(len(starts), -1))
+            return self._top(F.embedding(slots, rows).view(len(starts), -1), product)
+        rows = rows.to(product or rows.dtype)
         outputs = [
-            F.linear(rows[:, : width * self.dim], kernel.view(self.filters, -1), bias)
+            linear(rows[:, : width * self.dim], kernel.view(self.filters, -1), bias, product)
             for width, kernel, bias in zip(self.widths, self.kernels, self.biases, strict=True)
         ]
         positions = torch.cat(outputs, 1).relu_().view(-1, self.filters)
         slots = starts[:, None] * len(self.widths) + self.slots
-        return self._top(F.embedding(slots, positions).view(len(starts), -1))
+        return self._top(F.embedding(slots, positions).view(len(starts), -1), product)
 
-    def gathered(self, windows: Tensor) -> Tensor:
+    def gathered(self, windows: Tensor, product: torch.dtype | None = None) -> Tensor:
         """Hidden features of windows in any order.
 
         Args:
             windows: [N, window * D] embedded windows.
+            product: as for :meth:`packed`.
 
         Returns:
             [N, out_features].
         """
         if not self.widths:
-            return self._top(windows)
-        dim = self.dim
+            return self._top(windows, product)
+        dim, windows = self.dim, windows.to(product or windows.dtype)
         # A GEMM for each position reads its columns in place; copying them together costs more than it saves.
         outputs = [
-            F.linear(windows[:, p * dim : (p + width) * dim], kernel.view(self.filters, -1), bias)
+            linear(windows[:, p * dim : (p + width) * dim], kernel.view(self.filters, -1), bias, product)
             for width, kernel, bias in zip(self.widths, self.kernels, self.biases, strict=True)
             for p in range(self.window - width + 1)
         ]
-        return self._top(torch.cat(outputs, 1).relu_())
+        return self._top(torch.cat(outputs, 1).relu_(), product)
 
-    def _top(self, features: Tensor) -> Tensor:
+    def _top(self, features: Tensor, product: torch.dtype | None) -> Tensor:
         for layer in self.hidden:
-            features = layer(features).relu_()
+            assert isinstance(layer, nn.Linear)
+            features = linear(features, layer.weight, layer.bias, product).relu_()
         return dropout(features, self.dropout if self.training else 0.0)
 
 

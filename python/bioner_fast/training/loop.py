@@ -19,8 +19,6 @@ from bioner_fast.errors import BionerError
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
-from bioner_fast.models.idcnn import IdcnnNetwork
-from bioner_fast.models.loss import clipped_cross_entropy
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
@@ -30,7 +28,6 @@ from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.sampling import (
-    Batch,
     Batches,
     SentenceBatches,
     SpanBatches,
@@ -38,6 +35,7 @@ from bioner_fast.training.sampling import (
     draw_slice,
 )
 from bioner_fast.training.sentences import MixedSentenceBatches
+from bioner_fast.training.step import Step
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50
@@ -139,9 +137,10 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.optimizer = self._optimizer()
         self.average = self._average()
-        self.constraints = [constraints(head.tagset, network.embedding.words) for head in heads]
+        self.constraints = None
         if config.decoder == "crf":
             self._check_legal()
+            self.constraints = [constraints(head.tagset, network.embedding.words) for head in heads]
         self.seconds = 0.0  # spent in steps by this process
         self.trained_tokens = 0  # by this process
         self._unit, self._interval = parse_interval(config.checkpoint_every)
@@ -184,6 +183,7 @@ class Trainer:
         plan = batches.plan(self.random, start, end, at.epoch)
         label = self._label(phase)
         self.network.train()
+        step = Step(self.network, self.optimizer, self.average, self.constraints)
         pending: list[Tensor] = []
         tokens = 0
         began = time.monotonic()
@@ -199,7 +199,7 @@ class Trainer:
                 self.trained_tokens, tokens = self.trained_tokens + tokens, 0
 
         for batch in batches.batches(plan, at.batch):  # type: ignore[arg-type]
-            pending.append(self._step(phase, batch))
+            pending.append(step(batch))
             at.batch, at.step, at.tokens = at.batch + 1, at.step + 1, at.tokens + batch.size
             tokens += batch.size
             if len(pending) == LOSS_EVERY:
@@ -216,34 +216,6 @@ class Trainer:
                 self.save()
         look()
         self.seconds += time.monotonic() - began
-
-    def _step(self, phase: Phase, batch: Batch) -> Tensor:
-        network = self.network
-        whole = len(batch.parts) == 1
-        wanted = [(head, None if whole else rows) for head, rows, _ in batch.parts]
-        loss = self._loss(batch, network.part_logits(batch.features, batch.tokens, wanted))
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(network.embedding.take_row_gradients())
-        if self.average is not None:
-            self.average.update(self.optimizer.steps)
-        return loss.detach()
-
-    def _loss(self, batch: Batch, logits: Sequence[Tensor]) -> Tensor:
-        """Mean loss: of a token, or with a CRF of a sentence."""
-        if self.config.decoder == "crf":
-            assert isinstance(self.network, IdcnnNetwork)
-            terms = [
-                -self.network.chain(head).log_likelihood(part, tags, offsets, self.constraints[head]).sum()
-                for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
-            ]
-            size = sum(len(offsets) - 1 for offsets in batch.offsets)
-        else:
-            terms = [
-                clipped_cross_entropy(part, tags)
-                for part, (_, _, tags) in zip(logits, batch.parts, strict=True)
-            ]
-            size = batch.size
-        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / size
 
     def _read_losses(self, pending: list[Tensor]) -> float:
         """Add losses to the epoch's sum, one by one: whenever read, the sum is the same. Their mean."""

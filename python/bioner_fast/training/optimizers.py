@@ -50,23 +50,13 @@ class Optimizer:
         self.parameters = dict(parameters)
         self.table, self.table_learning_rate = table, table_learning_rate
         self._moments: dict[str, Tensor] = {}
-        values = list(self.parameters.values())
-        self._inner: torch.optim.Optimizer
-        if kind == "adam":
-            self._inner = torch.optim.Adam(
-                values, learning_rate, betas=(BETA1, BETA2), eps=EPSILON, fused=True
-            )
-        elif kind == "adamw":
-            self._inner = torch.optim.AdamW(
-                values,
-                learning_rate,
-                betas=(BETA1, ADAMW_BETA2),
-                eps=EPSILON,
-                weight_decay=weight_decay,
-                fused=True,
-            )
-        else:
-            self._inner = torch.optim.SGD(values, learning_rate, fused=True)
+        self._weight_decay = weight_decay
+        self._values = list(self.parameters.values())
+        zeros = [] if kind == "sgd" else [torch.zeros_like(value) for value in self._values]
+        self._first, self._second = zeros, [torch.zeros_like(value) for value in zeros]
+        # The fused kernels take the number of steps as tensors, one for each parameter.
+        device = self._values[0].device if self._values else torch.device("cpu")
+        self._count = torch.zeros((), device=device)
         if table is not None and kind != "sgd":
             # Pages of zeros that are never touched take no memory.
             self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
@@ -78,20 +68,38 @@ class Optimizer:
             row_gradients: row numbers int64 [R], repeats allowed, and gradients [R, D].
         """
         self.steps += 1
-        for parameter in self.parameters.values():
-            if parameter.grad is None:  # a head without rows in this batch: its momentum still moves it
-                parameter.grad = torch.zeros_like(parameter)
-        if self.kind == "adam":
-            self._inner.param_groups[0]["eps"] = EPSILON / math.sqrt(1 - BETA2**self.steps)
-        factor = 1.0 if self.schedule is None else self.schedule(self.steps - 1)
-        if self.schedule is not None:
-            self._inner.param_groups[0]["lr"] = self.learning_rate * factor
+        gradients = []
+        for value in self._values:
+            if value.grad is None:  # a head without rows in this batch: its momentum still moves it
+                gradients.append(torch.zeros_like(value))
+            else:
+                gradients.append(value.grad)
+                value.grad = None
         if self.clip > 0:
-            torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.clip)
-        self._inner.step()
-        self._inner.zero_grad(set_to_none=True)
+            _clip(gradients, self.clip)
+        factor = 1.0 if self.schedule is None else self.schedule(self.steps - 1)
+        with torch.no_grad():
+            self._step(gradients, self.learning_rate * factor)
         if self.table is not None and row_gradients is not None:
             self._step_rows(self.table, self.table_learning_rate * factor, *row_gradients)
+
+    def _step(self, gradients: list[Tensor], rate: float) -> None:
+        """Update the parameters, by the kernels behind ``fused=True`` of torch.optim.
+
+        What surrounds them there takes as long as all the rest of a small network's step.
+        """
+        if self.kind == "sgd":
+            torch._foreach_add_(self._values, gradients, alpha=-rate)
+            return
+        adam, epsilon, beta2 = torch._fused_adamw_, EPSILON, ADAMW_BETA2
+        if self.kind == "adam":
+            adam, epsilon, beta2 = torch._fused_adam_, EPSILON / math.sqrt(1 - BETA2**self.steps), BETA2
+        self._count.fill_(self.steps)
+        adam(
+            self._values, gradients, self._first, self._second, [], [self._count] * len(gradients),
+            lr=rate, beta1=BETA1, beta2=beta2, weight_decay=self._weight_decay, eps=epsilon, amsgrad=False,
+            maximize=False,
+        )  # fmt: skip
 
     def _step_rows(self, table: Tensor, rate: float, rows: Tensor, gradients: Tensor) -> None:
         with torch.no_grad():
@@ -111,28 +119,24 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs, as named tensors."""
         tensors = {"steps": torch.tensor(self.steps)}
-        for name, parameter in self.parameters.items():
-            for key, value in self._inner.state.get(parameter, {}).items():
-                if isinstance(value, Tensor):
-                    tensors[f"{key}/{name}"] = value
+        for name, first, second in zip(self.parameters, self._first, self._second, strict=False):
+            tensors |= {f"first/{name}": first, f"second/{name}": second}
         return tensors | {f"table/{key}": value for key, value in self._moments.items()}
 
     def load_state(self, tensors: Mapping[str, Tensor]) -> None:
         """The inverse of :meth:`state`."""
         self.steps = int(tensors["steps"])
-        for name, parameter in self.parameters.items():
-            found = {
-                key.partition("/")[0]: value.clone()
-                for key, value in tensors.items()
-                if key.partition("/")[2] == name and not key.startswith("table/")
-            }
-            if found:
-                self._inner.state[parameter] = {
-                    key: value if key == "step" else value.to(parameter.device)
-                    for key, value in found.items()
-                }
+        for name, first, second in zip(self.parameters, self._first, self._second, strict=False):
+            first.copy_(tensors[f"first/{name}"])
+            second.copy_(tensors[f"second/{name}"])
         for key, moment in self._moments.items():
             moment.copy_(tensors[f"table/{key}"])
+
+
+def _clip(gradients: list[Tensor], longest: float) -> None:
+    """Shorten gradients that are together longer than ``longest``, as ``clip_grad_norm_`` does."""
+    length = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    torch._foreach_mul_(gradients, (longest / (length + 1e-6)).clamp_(max=1.0))
 
 
 def linear_decay(total: int, warmup: int, floor: float = 0.02) -> Callable[[int], float]:

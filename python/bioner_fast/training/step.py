@@ -1,0 +1,74 @@
+"""One step: a batch through the network, its loss, gradients, the optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bioner_fast.models.base import Network
+from bioner_fast.models.idcnn import IdcnnNetwork
+from bioner_fast.models.loss import clipped_cross_entropy
+from bioner_fast.training.averaging import Average
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.sampling import Batch
+
+
+class Step:
+    """Takes steps; nothing in it waits for a device.
+
+    Args:
+        network: in training mode.
+        optimizer: of its parameters.
+        average: of the same; updated after each step.
+        constraints: per head what its tag scheme allows, where the loss is that of a CRF; None for a softmax.
+
+    Example:
+        >>> step = Step(network, optimizer)
+        >>> losses = [step(batch) for batch in batches.batches(plan)]  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        average: Average | None = None,
+        constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+    ) -> None:
+        self.network, self.optimizer, self.average = network, optimizer, average
+        self.constraints = constraints
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Learn from a batch.
+
+        Returns:
+            Its mean loss, a scalar on the device: of a token, or with a CRF of a sentence.
+        """
+        loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step(self.network.embedding.take_row_gradients())
+        if self.average is not None:
+            self.average.update(self.optimizer.steps)
+        return loss.detach()
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The mean loss of a batch."""
+        whole = len(batch.parts) == 1
+        wanted = [(head, None if whole else rows) for head, rows, _ in batch.parts]
+        logits = self.network.part_logits(batch.features, batch.tokens, wanted)
+        if self.constraints is None:
+            terms = [
+                clipped_cross_entropy(part, tags)
+                for part, (_, _, tags) in zip(logits, batch.parts, strict=True)
+            ]
+            size = batch.size
+        else:
+            network = self.network
+            assert isinstance(network, IdcnnNetwork)
+            terms = [
+                -network.chain(head).log_likelihood(part, tags, offsets, self.constraints[head]).sum()
+                for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
+            ]
+            size = sum(len(offsets) - 1 for offsets in batch.offsets)
+        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / size
