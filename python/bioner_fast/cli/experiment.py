@@ -168,12 +168,17 @@ def _default_jobs(threads: int, device: str) -> int:
 
 
 def _report(store: Store, *, as_json: bool) -> None:
-    """Write the report and show where it is."""
+    """Write the report and show its figures."""
     from bioner_fast.cli.output import print_json, print_table
+    from bioner_fast.errors import BionerError
     from bioner_fast.experiments.analysis import Results
     from bioner_fast.experiments.corpora import label
+    from bioner_fast.experiments.report.build import write_report
 
     results = Results(store.results())
+    if not results and not store.failures():
+        raise BionerError(f"{store.path} holds no results; run an experiment with --out {store.path} first")
+    files = write_report(store)
     rows, facts = [], []
     for cell in results.by_cell:
         for task in cell.tasks:
@@ -182,14 +187,16 @@ def _report(store: Store, *, as_json: bool) -> None:
                 continue
             name = cell.title().rpartition(" seed")[0]
             rows.append([name, label(task), str(len(test.values)), str(devel), str(test)])
-            facts.append(
-                {"run": name, "task": task, "seeds": len(test.values), "devel": devel.mean, "test": test.mean,
-                 "deviation": test.deviation}
-            )  # fmt: skip
+            facts.append({
+                "run": name, "task": task, "seeds": len(test.values), "devel_f1": devel.mean,
+                "test_f1": test.mean, "test_f1_deviation": test.deviation,
+            })  # fmt: skip
+    paths = [str(store.path / name) for name in files]
     if as_json:
-        print_json({"scores": facts, "failed": store.failures()})
+        print_json({"scores": facts, "failed": store.failures(), "report": paths})
     else:
         print_table(["Run", "Corpus", "Seeds", "Devel F1", "Test F1"], rows)
+        print("report: " + ", ".join(paths))  # noqa: T201
 
 
 def _dry_run(programme: Programme, store: Store, jobs: int, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.tasks import Task
 from bioner_fast.experiments.corpora import ExperimentCorpus
+from bioner_fast.files import atomic_write, write_json
 
 
 def sentence_texts(corpus: Corpus) -> list[bytes]:
@@ -75,18 +76,42 @@ class Overlap:
         return asdict(self)
 
 
-def overlaps(corpora: Sequence[ExperimentCorpus]) -> list[Overlap]:
-    """All overlaps of devel and test splits with other corpora's training splits, the largest share first."""
-    texts = {corpus.name: sentence_texts(corpus.splits["train"]) for corpus in corpora}
-    trains = {name: frozenset(found) for name, found in texts.items()}
-    found = []
+def overlaps(corpora: Sequence[ExperimentCorpus]) -> Iterator[tuple[Overlap, NDArray[np.int64]]]:
+    """All overlaps of devel and test splits with other corpora's training splits.
+
+    Yields:
+        The overlap, and which sentences of the split they are, from 0.
+    """
+    trains = {corpus.name: Seen([corpus.splits["train"]]) for corpus in corpora}
     for corpus in corpora:
         for split in ("devel", "test"):
-            mine = sentence_texts(corpus.splits[split])
+            mine = corpus.splits[split]
             for name, train in trains.items():
-                if name != corpus.name and (hits := sum(text in train for text in mine)):
-                    found.append(Overlap(corpus.name, split, name, hits, len(mine)))
-    return sorted(found, key=lambda o: (-o.percent, o.corpus, o.split, o.train))
+                hits = np.flatnonzero(train.mask(mine)) if name != corpus.name else np.zeros(0, np.int64)
+                if hits.size:
+                    yield Overlap(corpus.name, split, name, hits.size, mine.n_sentences), hits
+
+
+def write_contamination(corpora: Sequence[ExperimentCorpus], folder: Path) -> list[Overlap]:
+    """Write ``contamination.json``, the overlaps, and ``contamination.tsv``, their sentences.
+
+    Returns:
+        The overlaps, the largest share of a split first.
+    """
+    by_name = {corpus.name: corpus for corpus in corpora}
+    found = sorted(
+        overlaps(corpora), key=lambda item: (-item[0].percent, item[0].corpus, item[0].split, item[0].train)
+    )
+    write_json(folder / "contamination.json", {"overlaps": [overlap.to_json() for overlap, _ in found]})
+    with atomic_write(folder / "contamination.tsv") as out:
+        out.write("corpus\tsplit\tsentence\tstands in train of\ttext\n")
+        for overlap, hits in found:
+            split = by_name[overlap.corpus].splits[overlap.split]
+            bounds = split.sentence_offsets
+            for i in hits.tolist():
+                text = " ".join(split.tokens[int(bounds[i]) : int(bounds[i + 1])].tolist())
+                out.write(f"{overlap.corpus}\t{overlap.split}\t{i + 1}\t{overlap.train}\t{text}\n")
+    return [overlap for overlap, _ in found]
 
 
 def without(corpus: Corpus, mask: NDArray[np.bool_]) -> Corpus:

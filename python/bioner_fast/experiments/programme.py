@@ -11,6 +11,7 @@ from typing import Any
 
 from bioner_fast.data.tasks import SAMPLE_TASKS
 from bioner_fast.errors import UsageError
+from bioner_fast.experiments.contamination import write_contamination
 from bioner_fast.experiments.corpora import ExperimentCorpus
 from bioner_fast.experiments.plan import Run, Settings, Study, run_id
 from bioner_fast.experiments.scheduler import Answer, Job, run_jobs
@@ -164,6 +165,7 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     store.bind(list(programme.corpora.values()), programme.vector_facts, programme.settings)
     if len(todo) < len(runs):
         logger.info("%d of %d runs are done already", len(runs) - len(todo), len(runs))
+    write_contamination(list(programme.corpora.values()), store.path)
     progress = Progress(programme, todo)
     if work:
         run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)

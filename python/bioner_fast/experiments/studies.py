@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import combinations
+from typing import Protocol
 
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.experiments.corpora import ExperimentCorpus
 from bioner_fast.experiments.plan import Run, Study
 
 # Shares of the first corpus in the study of sizes.
@@ -17,7 +17,23 @@ AUXILIARY = "GENIA-pos"
 REQUIRED_PAIRS = 3
 
 
-def chosen(names: Sequence[str], corpora: Sequence[ExperimentCorpus]) -> list[Study]:
+class Known(Protocol):
+    """What a study has to know of a corpus."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+
+    @property
+    def kind(self) -> str:
+        """``ner`` or ``pos``."""
+
+    @property
+    def train_tokens(self) -> int:
+        """Tokens of the training split."""
+
+
+def chosen(names: Sequence[str], corpora: Sequence[Known]) -> list[Study]:
     """The studies called so; ``all`` stands for all that the corpora allow.
 
     Raises:
@@ -36,17 +52,17 @@ def chosen(names: Sequence[str], corpora: Sequence[ExperimentCorpus]) -> list[St
     return [one for one in found if one.runs]
 
 
-def _entities(corpora: Sequence[ExperimentCorpus]) -> tuple[str, ...]:
+def _entities(corpora: Sequence[Known]) -> tuple[str, ...]:
     return tuple(corpus.name for corpus in corpora if corpus.kind == "ner")
 
 
-def single(corpora: Sequence[ExperimentCorpus]) -> Study:
+def single(corpora: Sequence[Known]) -> Study:
     """Every corpus alone, with both published networks."""
     runs = tuple(Run(model, (name,)) for model in ("mlp", "cnn") for name in _entities(corpora))
     return Study("single", "Single task", "Every corpus alone: MLP and CNN.", runs, runs)
 
 
-def multi(corpora: Sequence[ExperimentCorpus]) -> Study:
+def multi(corpora: Sequence[Known]) -> Study:
     """All entity corpora in one multi-output CNN."""
     names = _entities(corpora)
     runs = [] if len(names) < 2 else [Run("cnn", names, "multi-output", course=c) for c in COURSES]
@@ -60,7 +76,7 @@ def multi(corpora: Sequence[ExperimentCorpus]) -> Study:
 COURSES = ("published", "epochs")
 
 
-def dependent(corpora: Sequence[ExperimentCorpus]) -> Study:
+def dependent(corpora: Sequence[Known]) -> Study:
     """Part-of-speech tagging first, then every corpus on top of it."""
     tagged = [corpus.name for corpus in corpora if corpus.kind == "pos"]
     first = next((name for name in tagged if name.startswith(AUXILIARY)), tagged[0] if tagged else None)
@@ -71,7 +87,7 @@ def dependent(corpora: Sequence[ExperimentCorpus]) -> Study:
     return Study("dependent", "Dependent", about, tuple(runs), tuple(runs))
 
 
-def pairs(corpora: Sequence[ExperimentCorpus]) -> Study:
+def pairs(corpora: Sequence[Known]) -> Study:
     """Every two corpora in a multi-output CNN; one run gives both ordered pairs.
 
     The published training draws its batches from all rows of both corpora whatever their order, so that a
@@ -86,7 +102,7 @@ def pairs(corpora: Sequence[ExperimentCorpus]) -> Study:
     return Study("pairs", "Pairs", about, (*required, *rest), tuple(required))
 
 
-def size(corpora: Sequence[ExperimentCorpus]) -> Study:
+def size(corpora: Sequence[Known]) -> Study:
     """A part of the first corpus, alone and with all of the others."""
     names = _entities(corpora)
     runs = []
@@ -107,7 +123,7 @@ def _first(name: str, names: Sequence[str], percent: float) -> tuple[str, ...]:
     return tuple(names) if percent == 1 else (name, *(other for other in names if other != name))
 
 
-def best(corpora: Sequence[ExperimentCorpus]) -> Study:
+def best(corpora: Sequence[Known]) -> Study:
     """The recommended model, every corpus alone and all together."""
     names = _entities(corpora)
     runs = [Run("best", (name,)) for name in names]
@@ -118,6 +134,6 @@ def best(corpora: Sequence[ExperimentCorpus]) -> Study:
     return Study("best", "Recommended model", about, tuple(runs), tuple(runs))
 
 
-STUDIES: dict[str, Callable[[Sequence[ExperimentCorpus]], Study]] = {
+STUDIES: dict[str, Callable[[Sequence[Known]], Study]] = {
     "single": single, "multi": multi, "dependent": dependent, "pairs": pairs, "size": size, "best": best,
 }  # fmt: skip

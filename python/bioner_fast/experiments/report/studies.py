@@ -1,0 +1,223 @@
+"""A section per study."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bioner_fast.experiments.analysis import Figure, Results
+from bioner_fast.experiments.corpora import label
+from bioner_fast.experiments.plan import Run, Study
+from bioner_fast.experiments.published import Published
+from bioner_fast.experiments.report import pictures
+from bioner_fast.experiments.report.blocks import Cell, Picture, Section, Table
+from bioner_fast.experiments.studies import SIZES
+
+_NONE = "Not run."
+_COMPARED = [
+    "Corpus",
+    "devel F1",
+    "test F1",
+    "single task",
+    "difference",
+    "p",
+    "maximum on test (replication)",
+]
+
+
+def figure(value: Figure) -> Cell:
+    """A mean with its deviation."""
+    return Cell(str(value), faint=not value)
+
+
+def rounded(value: Figure) -> Cell:
+    """A mean without decimals."""
+    return Cell(f"{value.mean:,.0f}" if value else "–", faint=not value)
+
+
+def replication(results: Results, run: Run | None, task: str) -> Cell:
+    """The highest test F1 of all evaluations, where it was looked at."""
+    value = results.maximum(run, task)
+    return Cell(str(value) if value else "–", faint=not value)
+
+
+def compared(results: Results, run: Run | None, baseline: Run | None, task: str) -> list[Cell]:
+    """Difference of means and its significance."""
+    ours, theirs = results.score(run, task), results.score(baseline, task)
+    if not ours or not theirs:
+        return [Cell("–", faint=True)] * 2
+    outcome = results.compare(run, baseline, task)
+    p = Cell("–", faint=True) if outcome is None else Cell(_p(outcome.p), strong=outcome.p < 0.05)
+    return [Cell(f"{ours.mean - theirs.mean:+.2f}"), p]
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def single(tasks: Sequence[str], results: Results) -> Section:
+    """Every corpus alone with both published networks."""
+    rows = []
+    for task in tasks:
+        for model in ("mlp", "cnn"):
+            run = Run(model, (task,), seed=0)
+            rows.append(
+                [
+                    Cell(label(task)),
+                    Cell(model.upper()),
+                    *(figure(results.score(run, task, *what)) for what in _MEASURES),
+                    replication(results, run, task),
+                    rounded(results.fact(run, "train_tokens_per_second")),
+                    rounded(results.fact(run, "seconds")),
+                ]
+            )
+    columns = [
+        "Corpus", "Model", "devel F1", "test F1", "test P", "test R", "maximum on test (replication)",
+        "training tokens/s", "seconds",
+    ]  # fmt: skip
+    about = (
+        "The published networks with their published settings and exact Viterbi decoding, each corpus alone."
+    )
+    return Section("Single task", [about, Table(columns, rows)])
+
+
+_MEASURES = (("devel", "f1"), ("test", "f1"), ("test", "precision"), ("test", "recall"))
+
+
+def _against_single(results: Results, run: Run, task: str) -> list[Cell]:
+    alone = Run(run.model, (task,), seed=0)
+    return [
+        Cell(label(task)),
+        figure(results.score(run, task, "devel")),
+        figure(results.score(run, task)),
+        figure(results.score(alone, task)),
+        *compared(results, run, alone, task),
+        replication(results, run, task),
+    ]
+
+
+def multi(tasks: Sequence[str], study: Study, results: Results) -> Section:
+    """All corpora together, published and for as many epochs."""
+    section = Section("Multi-output", [study.about])
+    titles = {
+        "published": "In the published setting:",
+        "epochs": "For as many epochs as single-task training:",
+    }
+    for run in study.runs:
+        section.blocks.append(titles[run.course])
+        section.blocks.append(Table(_COMPARED, [_against_single(results, run, task) for task in run.tasks]))
+    if not study.runs:
+        section.blocks.append(_NONE)
+    return section
+
+
+def dependent(study: Study, results: Results) -> Section:
+    """On top of a part-of-speech tagger."""
+    section = Section("Dependent", [study.about])
+    rows = [_against_single(results, run, run.tasks[1]) for run in study.runs]
+    section.blocks.append(Table(_COMPARED, rows) if rows else _NONE)
+    return section
+
+
+def best(tasks: Sequence[str], study: Study, results: Results) -> Section:
+    """The recommended model beside the CNN, and its multi-task training beside the single one."""
+    together = next((run for run in study.runs if len(run.tasks) > 1), None)
+    rows = []
+    for task in tasks:
+        run, cnn = Run("best", (task,), seed=0), Run("cnn", (task,), seed=0)
+        published = Published.load().f1(label(task), "pair")
+        alone = results.score(run, task)
+        gap = Cell(f"{alone.mean - published:+.2f}") if alone and published else Cell("–", faint=True)
+        rows.append(
+            [
+                Cell(label(task)),
+                *(figure(results.score(run, task, *what)) for what in _MEASURES),
+                gap,
+                *compared(results, run, cnn, task),
+                figure(results.score(together, task)),
+                *compared(results, together, run, task),
+                rounded(results.fact(run, "train_tokens_per_second")),
+                rounded(results.fact(run, "seconds")),
+            ]
+        )
+    columns = [
+        "Corpus", "devel F1", "test F1", "test P", "test R", "to published pair", "to CNN", "p",
+        "test F1", "to single", "p", "training tokens/s", "seconds",
+    ]  # fmt: skip
+    groups = [("", 1), ("single task", 7), ("multi-task", 3), ("single task", 2)]
+    return Section("Recommended model", [study.about, Table(columns, rows, groups)])
+
+
+def pairs(tasks: Sequence[str], study: Study, results: Results) -> Section:
+    """A heat map of differences to single-task training, and the best partner of each corpus."""
+    section = Section("Pairs", [study.about])
+    if not any(results.seeds(run) for run in study.runs):
+        section.blocks.append(_NONE)
+        return section
+    by_pair = {frozenset(run.tasks): run for run in study.runs}
+    values = np.full((len(tasks), len(tasks)), np.nan)
+    rows = []
+    for i, task in enumerate(tasks):
+        alone = results.score(Run("cnn", (task,), seed=0), task)
+        found: list[tuple[float, str]] = []
+        cells = [Cell(label(task))]
+        for j, other in enumerate(tasks):
+            score = results.score(by_pair.get(frozenset((task, other))), task)
+            if i == j:
+                cells.append(Cell(f"({alone})" if alone else "–", faint=True))
+                continue
+            cells.append(figure(score))
+            if score:
+                found.append((score.mean, other))
+                values[i, j] = score.mean - alone.mean if alone else np.nan
+        published = Published.load()
+        partner = published.partner(label(task))
+        cells.append(Cell(label(max(found)[1]) if found else "–", faint=not found))
+        theirs = published.f1(label(task), "pair")
+        cells.append(Cell(f"{theirs:.2f} {partner}" if theirs is not None else "–", faint=theirs is None))
+        rows.append(cells)
+    if np.isfinite(values).any():
+        svg = pictures.heat_map([label(t) for t in tasks], values) if pictures.available() else None
+        caption = (
+            "Test F1 of a corpus (row) trained together with another (column), less that of the corpus alone."
+        )
+        section.blocks.append(Picture("report-pairs", svg, caption))
+    columns = ["Scored on", *(f"with {label(task)}" for task in tasks), "best partner", "published best pair"]
+    section.blocks.append(Table(columns, rows))
+    section.blocks.append("In brackets: the corpus alone.")
+    return section
+
+
+def size(tasks: Sequence[str], study: Study, results: Results) -> Section:
+    """Curves and figures over the share of the training data."""
+    section = Section("Size of the training data", [study.about])
+    cut = [run for run in study.runs if run.percent < 1]
+    if not any(results.seeds(run) for run in cut):
+        section.blocks.append(_NONE)
+        return section
+    known = {(run.tasks[0], run.sharing, run.percent): run for run in cut}
+    whole = next((run for run in study.runs if run.percent == 1 and len(run.tasks) > 1), None)
+    curves = {}
+    rows = []
+    for task in tasks:
+        numbers = np.full((2, 2, len(SIZES)), np.nan)
+        for row, sharing in enumerate(("single", "multi-output")):
+            cells = [Cell(label(task)), Cell("single task" if sharing == "single" else sharing)]
+            for column, percent in enumerate(SIZES):
+                run = known.get((task, sharing, percent))
+                if percent == 1:
+                    run = Run("cnn", (task,), seed=0) if sharing == "single" else whole
+                score = results.score(run, task)
+                cells.append(figure(score))
+                if score:
+                    numbers[0, row, column] = score.mean
+                    numbers[1, row, column] = np.nan if score.deviation is None else score.deviation
+            rows.append(cells)
+        if np.isfinite(numbers[0]).any():
+            curves[label(task)] = (numbers[0], numbers[1])
+    svg = pictures.size_curves(SIZES, curves) if pictures.available() else None
+    caption = "Test F1 over the share of a corpus's training data; the bands are one standard deviation."
+    section.blocks.append(Picture("report-size", svg, caption))
+    section.blocks.append(Table(["Corpus", "Training", *(f"{100 * s:g} %" for s in SIZES)], rows))
+    return section
