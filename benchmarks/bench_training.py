@@ -34,7 +34,7 @@ RATE = 1e-4
 BATCH = 200
 TAGS = 5
 ROWS = 30_000
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+OURS = ["", " bfloat16", " batch-mask", " batch-mask bfloat16"]
 
 
 def text(n: int, rows: int, tasks: int = 1) -> TrainingText:
@@ -112,10 +112,13 @@ def run_cnn(side: str, tasks: int, n: int, measure: Any, peer: Any) -> None:
     batches = batches_of(corpus, BATCH)
     how: dict[str, Any] = {"tokens": n, "moved": 0, "rounds": 5, "batch_size": BATCH}
     network = network_of("cnn", ROWS, 0.75, tasks)
-    name, _, precision = side.partition(" ")
-    network.training_product = PRECISIONS[precision or "float32"]
+    name, *variant = side.split()
+    network.training_product = torch.bfloat16 if "bfloat16" in variant else None
     if name == "bioner_fast":
-        measure(every(our_step(network), [(batch,) for batch in batches]), role="ours", **how)
+        network.towers[0].batch_mask = "batch-mask" in variant
+        # The row that others are compared with is the default; the rest are options.
+        role: dict[str, Any] = {"role": "option", "peer": side} if variant else {"role": "ours"}
+        measure(every(our_step(network), [(batch,) for batch in batches]), **role, **how)
     elif name == "floor":
         dtype = network.training_product or torch.float32
         padded = padded_text(corpus.features, WINDOW)
@@ -145,7 +148,7 @@ def run_cnn(side: str, tasks: int, n: int, measure: Any, peer: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "side", ["bioner_fast", "bioner_fast bfloat16", "floor", "floor bfloat16", "pytorch", "keras"]
+    "side", [*(f"bioner_fast{how}" for how in OURS), "floor", "floor bfloat16", "pytorch", "keras"]
 )
 def test_cnn(side, measure, peer, benchmark) -> None:
     benchmark.group = f"CNN training, batch {BATCH}, Adam, dropout 0.75, {THREADS} threads"
@@ -153,7 +156,7 @@ def test_cnn(side, measure, peer, benchmark) -> None:
     run_cnn(side, 1, tokens(4000), measure, peer)
 
 
-@pytest.mark.parametrize("side", ["bioner_fast", "bioner_fast bfloat16", "pytorch"])
+@pytest.mark.parametrize("side", [*(f"bioner_fast{how}" for how in OURS), "pytorch"])
 def test_ten_tasks(side, measure, peer, benchmark) -> None:
     benchmark.group = f"multi-output CNN training, 10 tasks, batch {BATCH}, {THREADS} threads"
     assert_equal_steps(10)

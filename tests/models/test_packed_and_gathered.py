@@ -105,6 +105,39 @@ def test_windows_stop_at_sentence_ends() -> None:
     torch.testing.assert_close(net.hidden(features, None, {0})[0], expected)
 
 
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+def test_a_mask_of_the_batch_is_dropout_with_equal_rows(arch: str) -> None:
+    """Against the same units dropped after they were computed; over many masks each unit is as likely."""
+    features = text()
+    net = network(arch, True, True)
+    tower = net.towers[0]
+    tower.dropout, tower.batch_mask = 0.6, True
+    seen = torch.zeros(8)
+    for seed in range(200):
+        torch.manual_seed(seed)
+        (dropped,) = net.hidden(features, slice(3, 40), {0}).values()
+        gradients = torch.autograd.grad(dropped.square().sum(), list(tower.parameters()))
+        net.embedding.take_row_gradients()
+        torch.manual_seed(seed)
+        kept = torch.rand(8) >= 0.6
+        tower.dropout = 0.0
+        (whole,) = net.hidden(features, slice(3, 40), {0}).values()
+        expected = whole * kept / 0.4
+        torch.testing.assert_close(dropped, expected, rtol=0, atol=1e-12)
+        for a, b in zip(
+            gradients,
+            torch.autograd.grad(expected.square().sum(), list(tower.parameters())),
+            strict=True,
+        ):
+            torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
+        net.embedding.take_row_gradients()
+        tower.dropout = 0.6
+        seen += kept
+    assert float((seen / 200 - 0.4).abs().max()) < 4 * (0.24 / 200) ** 0.5
+    net.eval()
+    assert torch.equal(net.hidden(features, slice(3, 40), {0})[0], net.hidden(features, slice(3, 40), {0})[0])
+
+
 def test_heads_that_are_not_asked_for_are_not_computed() -> None:
     net = network("cnn", False, False)
     calls: list[int] = []

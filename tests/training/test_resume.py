@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16, "percent_keep": 0.7}),
     "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 4, "batch_size": 40, "percent_keep": 0.6}),
     "bfloat16": (("Disease",), {"batch_size": 8, "precision": "bfloat16"}),
+    "batch-mask": (("Disease", "Chemical"), {"steps": 45, "dropout": 0.5, "dropout_mask": "batch"}),
     "idcnn-bfloat16": (("Disease",), {**IDCNN, "epochs": 4, "batch_size": 16, "precision": "bfloat16"}),
     "idcnn-patience": (("Disease",), {**IDCNN, "epochs": 9, "batch_size": 16, "patience": 1}),
 }

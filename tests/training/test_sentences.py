@@ -164,6 +164,7 @@ def test_tags_that_a_crf_cannot_learn_are_named(tmp_path: Path) -> None:
         ({"arch": "idcnn", "hidden": (5,)}, "--hidden"),
         ({"arch": "idcnn", "batches": "tokens"}, "--batches"),
         ({"arch": "idcnn", "steps": 5}, "--epochs"),
+        ({"arch": "idcnn", "dropout_mask": "batch"}, "--dropout-mask"),
         ({"arch": "idcnn", "dilations": ()}, "--dilations"),
         ({"arch": "idcnn", "dilations": (65,)}, "--dilations"),
         ({"arch": "idcnn", "tasks": ("A", "B"), "sharing": "dependent"}, "--sharing dependent"),

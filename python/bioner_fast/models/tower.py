@@ -33,6 +33,10 @@ class Tower(nn.Module):
         hidden: sizes of the hidden layers.
         dropout: share of the last hidden layer that is dropped in training.
 
+    Attributes:
+        batch_mask: whether the tokens of a batch share a dropout mask, so that what it drops is not computed
+            (Graham et al. 2015, "Efficient batchwise dropout training using submatrices").
+
     Example:
         >>> Tower(200, 7, (3, 4, 5), 100, (1200,), 0.75).out_features
         1200
@@ -49,6 +53,7 @@ class Tower(nn.Module):
     ) -> None:
         super().__init__()
         self.dim, self.window, self.filters, self.dropout = dim, window, filters, dropout
+        self.batch_mask = False
         self.widths = tuple(filter_widths)
         # Cross-correlation: y[f] = bias[f] + sum over u, d of kernel[f, u, d] * x[t + u, d].
         self.kernels = nn.ParameterList(torch.empty(filters, width, dim) for width in self.widths)
@@ -137,10 +142,21 @@ class Tower(nn.Module):
         return self._top(torch.cat(outputs, 1).relu_(), product)
 
     def _top(self, features: Tensor, product: torch.dtype | None) -> Tensor:
-        for layer in self.hidden:
+        drops = self.training and self.dropout > 0
+        last = len(self.hidden) - 1
+        for number, layer in enumerate(self.hidden):
             assert isinstance(layer, nn.Linear)
+            if drops and self.batch_mask and number == last:
+                return self._kept_units(features, layer, product)
             features = linear(features, layer.weight, layer.bias, product).relu_()
-        return dropout(features, self.dropout if self.training else 0.0)
+        return dropout(features, self.dropout if drops else 0.0)
+
+    def _kept_units(self, features: Tensor, layer: nn.Linear, product: torch.dtype | None) -> Tensor:
+        """A hidden layer of which only the units are computed that dropout keeps for the whole batch."""
+        kept = (torch.rand(layer.out_features) >= self.dropout).nonzero().squeeze(1).to(features.device)
+        weight, bias = layer.weight.index_select(0, kept), layer.bias.index_select(0, kept)
+        units = linear(features, weight, bias, product).relu_() * (1 / (1 - self.dropout))
+        return units.new_zeros(len(units), layer.out_features).index_copy(1, kept, units)
 
 
 def glorot_(weight: Tensor, fan_in: int, fan_out: int, generator: torch.Generator | None = None) -> None:

@@ -23,6 +23,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "schedule": ("constant", "linear"),
     "normalization": ("default", "published"),
     "vector_precision": ("float16", "float32"),
+    "dropout_mask": ("token", "batch"),
     "precision": ("float32", "bfloat16"),
     "selection": ("devel", "last"),
     "device": ("auto", "cpu", "cuda"),
@@ -98,6 +99,9 @@ class TrainConfig:
     hidden: tuple[int, ...] | None = _flag(None, "cnn, mlp: sizes of the hidden layers  [default: 1200, 300]")
     dropout: float | None = _flag(
         None, "Dropout before the output (idcnn: and blocks)  [default: cnn 0.75, mlp 0, idcnn 0.4]"
+    )
+    dropout_mask: str = _flag(
+        "token", "cnn, mlp: a dropout mask for each token, or one for a batch: what it drops is not computed."
     )
     channels: int = _flag(256, "idcnn: width of the sentence encoder.")
     dilations: tuple[int, ...] = _flag((1, 2, 4), "idcnn: dilations of its blocks.")
@@ -246,6 +250,8 @@ class TrainConfig:
                 raise UsageError(f"{flag(name)}: belongs to cnn and mlp, not to --arch idcnn")
         if not self.dilations:
             raise UsageError("--dilations: expected at least one")
+        if self.dropout_mask == "batch":
+            raise UsageError("--dropout-mask batch: belongs to cnn and mlp, not to --arch idcnn")
         if self.batches == "tokens":
             raise UsageError("--batches: an idcnn trains on whole sentences")
         if self.sharing == "dependent":

@@ -23,6 +23,7 @@ from bioner_fast.models.decoders import decoder_tables
 from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.tagging.evaluate import score_corpus
+from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, prepare
@@ -141,6 +142,8 @@ def _train(
         provenance=facts,
         force=True,  # what may lie there is this run's own, from a process that was stopped after this point
     )
+    devel = {task.name: task.devel.corpus for task in prepared.tasks if task.devel is not None}
+    measure_precisions(folder.model, devel)
     scores = score_saved(folder, prepared, config)
     speed = trainer.trained_tokens / trainer.seconds if trainer.seconds else 0.0
     result = TrainResult(
@@ -163,8 +166,7 @@ def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tupl
     prepared = prepare(config, device)
     torch.manual_seed(config.seed)
     network = _network(config, prepared).to(device)
-    if config.precision == "bfloat16":
-        network.training_product = torch.bfloat16
+    network.training_product = torch.bfloat16 if config.precision == "bfloat16" else None
     heads = tuple(
         TaskHead(
             task.name,
@@ -186,7 +188,7 @@ def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tupl
 
 def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> dict[str, Scores]:
     """Score devel and test with the saved bundle, and write their predictions."""
-    tagger = Tagger.load(folder.model, config.device, config.threads)
+    tagger = Tagger.load(folder.model, config.device, config.threads, "float32")
     heads = {head.name: head for head in tagger.bundle.tasks}
     scores: dict[str, Scores] = {}
     for task in prepared.tasks:
@@ -249,7 +251,10 @@ def _windows(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
         caps_dim=5 if config.caps else 0,
         tune_words=bool(config.tune_vectors),
     )
-    return TaggingNetwork(shape)
+    network = TaggingNetwork(shape)
+    for tower in network.towers:
+        tower.batch_mask = config.dropout_mask == "batch"
+    return network
 
 
 def choose_device(name: str) -> torch.device:
