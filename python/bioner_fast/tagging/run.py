@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -20,6 +20,7 @@ from bioner_fast.tagging.manifest import RunFolder, ShardRecord, digest_input, r
 from bioner_fast.tagging.problems import BadDocument, write_errors
 from bioner_fast.tagging.shards import Shard, TaggerSettings, TagOptions, check_output, tag_shard
 from bioner_fast.tagging.tagger import Tagger
+from bioner_fast.tagging.workers import Workers
 
 # Seconds between notes of how far a run is.
 _NOTE_EVERY = 10.0
@@ -105,7 +106,10 @@ def tag_files(
     if not (settings.model / MANIFEST_NAME).is_file():
         load_bundle(settings.model)  # says what is wrong with it
     facts = {"output_format": options.output_format, "merge": options.merge, **(identity or {})}
-    with RunFolder(folder, run_identity(settings.model, facts), resume=resume, force=force) as run:
+    with ExitStack() as stack:
+        run = stack.enter_context(
+            RunFolder(folder, run_identity(settings.model, facts), resume=resume, force=force)
+        )
         plan = [Shard(one, folder / name) for one, name in zip(inputs, names, strict=True)]
         if not force:
             _refuse_strangers(plan, names, run)
@@ -115,23 +119,25 @@ def tag_files(
         records = [kept.get(name) for name in names]
         workers = min(workers, max(len(todo), 1))
         options = replace(options, lanes=settings.lanes(workers))
-        if todo and workers == 1 and tagger is None:
-            tagger = settings.load()
-        if tagger is not None:
-            check_output(tagger, options.output_format)
+        work = [plan[index] for index in todo]
+        done: Iterable[tuple[int, ShardRecord]] = ()
+        # Nothing is touched before the model has been loaded.
+        if workers > 1:
+            pool = stack.enter_context(Workers(workers, settings, options, _gpus(settings)))
+            done = pool.run(work)
+        elif work:
+            done = _here(tagger or settings.load(), work, options, stdin)
         begun = time.perf_counter()
         _clear(plan)
         run.begin(list(kept.values()))
         progress = _Progress(len(inputs), len(kept))
-        done = _done(settings, [plan[index] for index in todo], options, workers, tagger, stdin)
-        with closing(done):
-            for position, record in done:
-                index = todo[position]
-                record = replace(record, output=None if record.output is None else names[index])
-                run.add(record)
-                records[index] = record
-                summary.tagged.append(record)
-                progress.add(record)
+        for position, record in done:
+            index = todo[position]
+            record = replace(record, output=None if record.output is None else names[index])
+            run.add(record)
+            records[index] = record
+            summary.tagged.append(record)
+            progress.add(record)
         summary.records = [record for record in records if record is not None]
         summary.seconds = time.perf_counter() - begun
         target = folder / ERRORS_NAME if errors_file is None else errors_file
@@ -144,26 +150,21 @@ def tag_files(
     return summary
 
 
-def _done(
-    settings: TaggerSettings,
-    shards: Sequence[Shard],
-    options: TagOptions,
-    workers: int,
-    tagger: Tagger | None,
-    stdin: BinaryIO | None,
-) -> Generator[tuple[int, ShardRecord], None, None]:
-    if workers == 1:
-        for index, shard in enumerate(shards):
-            assert tagger is not None
-            yield index, tag_shard(tagger, shard, options, stdin)
-        return
+def _here(
+    tagger: Tagger, shards: Sequence[Shard], options: TagOptions, stdin: BinaryIO | None
+) -> Iterator[tuple[int, ShardRecord]]:
+    """As :meth:`Workers.run`, in this process."""
+    check_output(tagger, options.output_format)
+    return ((index, tag_shard(tagger, shard, options, stdin)) for index, shard in enumerate(shards))
+
+
+def _gpus(settings: TaggerSettings) -> int:
+    """GPUs to deal out to workers."""
+    if settings.device == "cpu":
+        return 0
     import torch
 
-    from bioner_fast.tagging.workers import Workers
-
-    gpus = 0 if settings.device == "cpu" else torch.cuda.device_count()
-    with Workers(workers, settings, options, gpus) as pool:
-        yield from pool.run(shards)
+    return torch.cuda.device_count()
 
 
 def _refuse_strangers(plan: Sequence[Shard], names: Sequence[str], run: RunFolder) -> None:

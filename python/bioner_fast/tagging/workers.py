@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -28,6 +29,7 @@ class _Worker:
     process: Any  # multiprocessing.context.SpawnProcess
     connection: Connection
     shard: int | None = None  # what it works on
+    busy: bool = True  # whether it would have to be told to stop
 
 
 class Workers:
@@ -62,6 +64,7 @@ class Workers:
             waiting = list(self._workers)
             while waiting:  # all have loaded the model
                 worker, _ = self._next(waiting)
+                worker.busy = False
                 waiting.remove(worker)
         except BaseException:
             self.stop()
@@ -85,6 +88,7 @@ class Workers:
 
     def _give(self, worker: _Worker, shards: Sequence[Shard], todo: Iterator[int]) -> None:
         worker.shard = next(todo, None)
+        worker.busy = worker.shard is not None
         if worker.shard is not None:
             try:
                 worker.connection.send(shards[worker.shard])
@@ -123,7 +127,7 @@ class Workers:
         """End all processes; unfinished outputs are thrown away."""
         for worker in self._workers:
             worker.connection.close()
-            if worker.shard is not None:
+            if worker.busy:
                 worker.process.terminate()
         for worker in self._workers:
             worker.process.join(_PATIENCE)
@@ -177,16 +181,20 @@ def _serve(connection: Connection, settings: TaggerSettings, options: TagOptions
             send("done", tag_shard(tagger, connection.recv(), options))
     except EOFError:
         return
-    except BionerError as error:
-        send("error", error)
     except Exception as error:
-        failed = RuntimeError(f"{type(error).__name__}: {error}")
-        import traceback
-
-        failed.add_note(f"In the worker process:\n{traceback.format_exc()}")
-        send("error", failed)
+        with contextlib.suppress(OSError):  # the parent has stopped listening
+            send("error", error if isinstance(error, BionerError) else _described(error))
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # nothing is left to throw away
+
+
+def _described(error: Exception) -> RuntimeError:
+    """An error that survives the way between processes, whatever its own type does."""
+    import traceback
+
+    described = RuntimeError(f"{type(error).__name__}: {error}")
+    described.add_note(f"In the worker process:\n{''.join(traceback.format_exception(error))}")
+    return described
 
 
 def _leave(signum: int, frame: FrameType | None) -> NoReturn:
