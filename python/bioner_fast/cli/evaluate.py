@@ -48,6 +48,9 @@ def register(app: typer.Typer) -> None:
         force: Annotated[bool, typer.Option("--force", help="Replace the file of --output.")] = False,
         device: Annotated[str, typer.Option(help="With --model: auto, cpu or cuda.")] = "auto",
         threads: Annotated[int | None, typer.Option(help="With --model: CPU threads.", min=1)] = None,
+        precision: Annotated[
+            str, typer.Option(help="With --model: auto, float32, bfloat16 or int8.")
+        ] = "auto",
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
         """Score predictions: precision, recall and F1 per entity type, with counts, and accuracy.
@@ -75,8 +78,9 @@ def register(app: typer.Typer) -> None:
             from bioner_fast.tagging.evaluate import score_bundle
 
             outcome = score_bundle(
-                model, task, split, data_dir=data, head=head, scheme=scheme, device=device, threads=threads
-            )
+                model, task, split, data_dir=data, head=head, scheme=scheme,
+                device=device, threads=threads, precision=precision,
+            )  # fmt: skip
             if output is not None:
                 outcome.write(output)
             result = outcome.score

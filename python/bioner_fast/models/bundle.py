@@ -5,6 +5,7 @@ bundle.json             format version, feature schema, network, tasks, provenan
 weights.safetensors     the network but for its word vectors, and the tables of decoders that need some
 embeddings.safetensors  the word vectors, float16 unless asked otherwise, rows in the order of the vocabulary
 vocabulary.safetensors  the words: one UTF-8 buffer and offsets into it
+inference.safetensors   ranges of the layers' values, for int8; only where precisions were measured
 manifest.json           size and SHA-256 of every file
 ```
 
@@ -39,6 +40,7 @@ from bioner_fast.files import MANIFEST_NAME, atomic_directory, verify_directory,
 from bioner_fast.log import logger
 from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.registry import build_network
+from bioner_fast.models.tensor_files import load_tensors, save_tensors
 
 if TYPE_CHECKING:
     from bioner_fast.models.base import Network
@@ -50,6 +52,7 @@ _FACTS = "bundle.json"
 _WEIGHTS = "weights.safetensors"
 _EMBEDDINGS = "embeddings.safetensors"
 _VOCABULARY = "vocabulary.safetensors"
+_INFERENCE = "inference.safetensors"
 _TABLE = "decoder."  # prefix of decoder tables in the weights; networks have no module of that name
 
 
@@ -89,6 +92,21 @@ class TaskHead:
 
 
 @dataclass(frozen=True, slots=True)
+class Inference:
+    """What was measured about faster precisions (see tagging.precision).
+
+    Attributes:
+        ranges: largest magnitudes of the layers' values, by layer.
+        devel: by task and precision, F1 on devel (accuracy of parts of speech), in percent.
+        allowed: the precisions that cost no task more than ``auto`` may.
+    """
+
+    ranges: Mapping[str, Tensor]
+    devel: Mapping[str, Mapping[str, float]]
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A loaded bundle.
 
@@ -100,6 +118,7 @@ class Bundle:
         tasks: one head each, in the order they were trained.
         provenance: package version, command, seed, digests of corpora, scores.
         size: bytes on disk.
+        inference: what was measured about faster precisions, if anything was.
     """
 
     path: Path
@@ -109,6 +128,7 @@ class Bundle:
     tasks: tuple[TaskHead, ...]
     provenance: Mapping[str, Any]
     size: int
+    inference: Inference | None = None
 
     def task(self, name: str | None = None) -> TaskHead:
         """The head called ``name``; without a name, the only entity head.
@@ -201,9 +221,9 @@ def save_bundle(
             state[f"{_TABLE}{head.name}.{name}"] = tensor.detach().cpu().contiguous()
     words = vocabulary.words.packed()
     with atomic_directory(path, force=force) as folder:
-        _save_tensors(folder / _WEIGHTS, state)
-        _save_tensors(folder / _EMBEDDINGS, {"weight": stored})
-        _save_tensors(folder / _VOCABULARY, _arrays(buffer=words.buffer, offsets=words.offsets))
+        save_tensors(folder / _WEIGHTS, state)
+        save_tensors(folder / _EMBEDDINGS, {"weight": stored})
+        save_tensors(folder / _VOCABULARY, _arrays(buffer=words.buffer, offsets=words.offsets))
         write_json(folder / _FACTS, facts)
     logger.info(
         "bundle %s: %.1f MB (%s words x %d in %s)",
@@ -214,16 +234,6 @@ def save_bundle(
         precision,
     )
     return Path(path)
-
-
-def _save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    from safetensors.torch import save_file
-
-    save_file(tensors, path)
-    # safetensors makes files private; give them the mode of any other file.
-    umask = os.umask(0)
-    os.umask(umask)
-    path.chmod(0o666 & ~umask)
 
 
 def _arrays(**arrays: NDArray[Any]) -> dict[str, Tensor]:
@@ -252,17 +262,43 @@ def add_provenance(path: str | os.PathLike[str], facts: Mapping[str, Any]) -> No
     Raises:
         BionerError: the bundle is not whole.
     """
-    source = Path(path)
-    verify_directory(source)
-    content = _read_facts(source)
+    content = _verified_facts(Path(path))
     content["provenance"] = {**content.get("provenance", {}), **facts}
+    _rewrite(Path(path), content)
+
+
+def add_inference(path: str | os.PathLike[str], inference: Inference) -> None:
+    """Store what was measured about precisions in a saved bundle, as :func:`add_provenance` does.
+
+    Raises:
+        BionerError: the bundle is not whole.
+    """
+    content = _verified_facts(Path(path))
+    content["inference"] = {
+        "devel": {task: dict(scores) for task, scores in inference.devel.items()},
+        "allowed": list(inference.allowed),
+    }
+    ranges = {name: values.clone().contiguous() for name, values in inference.ranges.items()}
+    _rewrite(Path(path), content, ranges)
+
+
+def _verified_facts(source: Path) -> dict[str, Any]:
+    verify_directory(source)
+    return _read_facts(source)
+
+
+def _rewrite(source: Path, content: dict[str, Any], ranges: dict[str, Tensor] | None = None) -> None:
+    """The bundle with other facts, and other ranges if there are any."""
+    new = {_FACTS, MANIFEST_NAME} | ({_INFERENCE} if ranges is not None else set())
     with atomic_directory(source, force=True) as folder:
         for file in source.iterdir():
-            if file.name not in (_FACTS, MANIFEST_NAME):
+            if file.name not in new:
                 try:
                     os.link(file, folder / file.name)
                 except OSError:
                     shutil.copy2(file, folder / file.name)
+        if ranges is not None:
+            save_tensors(folder / _INFERENCE, ranges)
         write_json(folder / _FACTS, content)
 
 
@@ -319,16 +355,6 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         ) from error
 
 
-def _load_tensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise FormatError(path, f"expected a safetensors file ({error})") from None
-
-
 def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     features = facts["features"]
     schema = FeatureSchema(
@@ -346,12 +372,12 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
             f"the word forms have version {features['word_forms_version']}, this bioner_fast {__version__} "
             f"knows {WORD_FORMS_VERSION}; install a newer one",
         )
-    words = _load_tensors(folder / _VOCABULARY)
+    words = load_tensors(folder / _VOCABULARY)
     vocabulary = Vocabulary(_strings(words["buffer"].numpy(), words["offsets"].numpy(), folder / _VOCABULARY))
-    weights = _load_tensors(folder / _WEIGHTS)
+    weights = load_tensors(folder / _WEIGHTS)
     tasks = tuple(_task_head(entry, weights) for entry in facts["tasks"])
     network = build_network(facts["network"])
-    table = _load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
+    table = load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
     if table.shape[0] != len(vocabulary) + 2:
         raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
     outputs = [(head.name, len(head.tagset.names)) for head in tasks]
@@ -366,7 +392,12 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     for parameter in network.parameters():
         parameter.requires_grad_(False)
     provenance = facts.get("provenance", {})
-    return Bundle(folder, network, vocabulary, schema, tasks, provenance, _size(folder))
+    inference = None
+    if (measured := facts.get("inference")) is not None:
+        scores = {str(task): dict(values) for task, values in measured["devel"].items()}
+        ranges = load_tensors(folder / _INFERENCE)
+        inference = Inference(ranges, scores, tuple(map(str, measured["allowed"])))
+    return Bundle(folder, network, vocabulary, schema, tasks, provenance, _size(folder), inference)
 
 
 def _strings(buffer: NDArray[Any], offsets: NDArray[Any], path: Path) -> StringColumn:

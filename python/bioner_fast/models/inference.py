@@ -1,8 +1,8 @@
 """Trained networks on the CPU, made fast for weights that no longer change.
 
 - What depends on one token alone is computed once per distinct token and kept: for the first convolution (or
-  the first layer of an mlp) not the token's features but their products with the weights, so that the layer is
-  a sum of table rows (:class:`RowCache`).
+  the first layer of an mlp) not the token's features but their products with the weights, so that the layer
+  is a sum of table rows (:class:`RowCache`).
 - Every later layer is one native pass: a product over rows where they lie (no windows are copied), and bias,
   activation, gate, residual, LayerNorm and conversion for the next product while the rows are in the cache.
 - Products run in float32, bfloat16 or int8 with int32 sums. Int8 scales are fixed: per output column for

@@ -43,9 +43,7 @@ class IdcnnEngine(Engine):
         self._norms = [self._norm(block.norm) for block in blocks]
         first = self._taps_of(blocks[0])
         # One matrix for the three taps, without bias.
-        self._products = infer.pack(
-            first.reshape(-1, width), torch.zeros(6 * width), [width], "float32"
-        )
+        self._products = infer.pack(first.reshape(-1, width), torch.zeros(6 * width), [width], "float32")
         scale = None if precision == "float32" else self._table_scale(first)
         self._taps = infer.Taps(torch.tensor([3], dtype=torch.int32), self._bias(blocks[0]), scale)
         self._quantisations: list[infer.Quantisation | None] = []
@@ -62,12 +60,11 @@ class IdcnnEngine(Engine):
                 if quantisation is None
                 else infer.Quantisation(quantisation.scale.repeat(3), quantisation.zero)
             )
-            self._convolutions.append(
-                infer.pack(weight, self._bias(block), [width] * 3, precision, repeated)
-            )
+            self._convolutions.append(infer.pack(weight, self._bias(block), [width] * 3, precision, repeated))
         tags = sum(tags for _, tags in self.heads)
-        heads = torch.cat([head.weight for head in network.heads])
-        bias = torch.cat([head.bias for head in network.heads])
+        linears = [head for head in network.heads if isinstance(head, torch.nn.Linear)]
+        heads = torch.cat([head.weight for head in linears])
+        bias = torch.cat([head.bias for head in linears])
         rows = infer.padded(tags)
         self._heads = infer.pack(
             pad_rows(F.pad(heads, (0, width - channels)), rows), pad_rows(bias, rows), [width], "float32"

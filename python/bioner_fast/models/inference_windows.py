@@ -39,13 +39,13 @@ class _Layer:
 
 
 class _TowerEngine:
-    """One tower. Its first layer is a sum of table rows: filters at a position, or hidden units of a window."""
+    """One tower. Its first layer is a sum of table rows: filters at a position, or units of a window."""
 
     def __init__(self, tower: Tower, name: str, precision: str, ranges: Ranges) -> None:
         self.name, self.precision = name, precision
         self.widths = tuple(sorted(tower.widths))
         if self.widths:
-            # Groups by ascending width, so that what a position offers to a window is the beginning of its row.
+            # Groups by ascending width: what a position offers to a window is the beginning of its row.
             order = sorted(range(len(tower.widths)), key=lambda k: tower.widths[k])
             self.columns = tower.filters
             parts = [tower.kernels[k] for k in order]  # [filters, taps, dim]
@@ -129,7 +129,11 @@ class WindowEngine(Engine):
     def __init__(self, network: TaggingNetwork, precision: str, ranges: Ranges, threads: int) -> None:
         super().__init__(network, precision, threads)
         shape = network.shape
-        self._embedding, self._window, self._caps_classes = network.embedding, shape.window, shape.caps_classes
+        self._embedding, self._window, self._caps_classes = (
+            network.embedding,
+            shape.window,
+            shape.caps_classes,
+        )
         self._towers = []
         for number, tower in enumerate(network.towers):
             assert isinstance(tower, Tower)
@@ -151,7 +155,7 @@ class WindowEngine(Engine):
         if self._embedding.caps is not None:
             squares = squares + self._embedding.caps.norm(dim=1).max() ** 2
         bound = tower.part_norms * squares.sqrt()
-        per_group = [part.amax(0) for part in bound.split(tower.taps.tolist())]
+        per_group = [part.amax(0) for part in torch.split(bound, tower.taps.tolist())]
         return (torch.cat(per_group) / 32766).clamp_min(1e-30).contiguous()
 
     def _pack_heads(self, network: TaggingNetwork) -> infer.Weights:
@@ -161,7 +165,7 @@ class WindowEngine(Engine):
         for head, inputs in zip(network.heads, network.inputs, strict=True):
             assert isinstance(head, torch.nn.Linear)
             weight = head.weight.new_zeros(head.out_features, int(starts[-1]))
-            given = head.weight.split(head.in_features // len(inputs), 1)
+            given = torch.split(head.weight, head.in_features // len(inputs), 1)
             for tower, part in zip(inputs, given, strict=True):
                 weight[:, starts[tower] : starts[tower] + part.shape[1]] = part
             rows.append(weight)
@@ -203,7 +207,7 @@ class WindowEngine(Engine):
                 continue
             # Groups have scales of their own.
             at = 0
-            for group, scale in enumerate(taps.scale.split(tower.width)):
+            for group, scale in enumerate(torch.split(taps.scale, tower.width)):
                 end = at + int(tower.taps[group]) * tower.width
                 int16_table(products[:, at:end], scale, tables[tower.name][rows, 2 * at : 2 * end])
                 at = end

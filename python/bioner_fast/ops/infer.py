@@ -1,7 +1,8 @@
-"""Building blocks of CPU inference: products over gathered rows and sums of table rows, with what follows them.
+"""Building blocks of CPU inference: products over gathered rows, sums of table rows, and what follows.
 
-Native code only (``csrc/infer``); no gradients. Rows of values travel as bytes: ``uint8 [rows, stride]`` holds
-float32, bfloat16 or quantised elements. Columns are padded to multiples of 16 (:func:`padded`), with zeros.
+Native code only (``csrc/infer``); no gradients. Rows of values travel as bytes: ``uint8 [rows, stride]``
+holds float32, bfloat16 or quantised elements. Columns are padded with zeros to multiples of 16
+(:func:`padded`).
 
 A row of a result depends on its own inputs alone, in a fixed order: results do not depend on which rows come
 together or on the number of threads. Int8 results are the same bits at every SIMD level.
@@ -111,7 +112,7 @@ def pack(
     group = 4 // size
     panels = [
         part.reshape(len(part), total // group, group).transpose(0, 1).contiguous().view(torch.uint8).view(-1)
-        for part in elements.split(_PANEL)
+        for part in torch.split(elements, _PANEL)
     ]
     return Weights(
         precision,
@@ -136,7 +137,7 @@ class Finish:
         quantisation: for int8, over the padded columns.
         channels: columns that count in LayerNorm.
         norm: gamma and beta float32 [padded columns], and epsilon.
-        residual: float32 [*, >= columns]; ``residual_rows`` int32 [N] says which row each takes, None: its own.
+        residual: float32 [*, >= columns]; ``residual_rows`` int32 [N]: which row each takes, None: its own.
         groups, group_columns: ``relu``: of each of so many equal groups of columns, the first so many go to
             ``next``, side by side.
         head_ends: int32, ``log_softmax``: where each range ends.
@@ -209,7 +210,7 @@ def linear(values: Tensor, index: Tensor, weights: Weights, finish: Finish, thre
 
 @dataclass(frozen=True, slots=True)
 class Taps:
-    """How rows of a table are summed: group g of columns adds its own part of ``taps[g]`` consecutive entries.
+    """How rows of a table are summed: group g of columns adds its part of ``taps[g]`` consecutive entries.
 
     Attributes:
         taps: int32 [groups].

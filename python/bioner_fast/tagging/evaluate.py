@@ -51,6 +51,7 @@ def score_bundle(
     scheme: str = "conlleval",
     device: str = "auto",
     threads: int | None = None,
+    precision: str = "auto",
 ) -> BundleScore:
     """Tag one split of a task with a saved bundle and score it.
 
@@ -61,6 +62,7 @@ def score_bundle(
         data_dir: the folder of task folders, for tasks given by name.
         head: the bundle's head to use; by default the one called as the task, else the only entity head.
         scheme: ``conlleval``, ``strict`` or ``token``; part-of-speech heads are always scored by token.
+        device, threads, precision: as for :class:`Tagger`, where the bundle is a folder.
 
     Raises:
         UsageError: no such split, or the choice of the head is open.
@@ -68,7 +70,7 @@ def score_bundle(
     """
     if split not in SPLITS:
         raise UsageError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
-    tagger = bundle if isinstance(bundle, Tagger) else Tagger.load(bundle, device, threads)
+    tagger = bundle if isinstance(bundle, Tagger) else Tagger.load(bundle, device, threads, precision)
     loaded = task if isinstance(task, Task) else load_task(task, data_dir)
     corpus: Corpus | None = getattr(loaded, split)
     if corpus is None:

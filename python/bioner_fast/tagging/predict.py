@@ -1,22 +1,11 @@
 """Packed tokens through a bundle: features, one forward pass for all heads, decoding, spans.
 
-Why results do not depend on batching. The rows of a matrix product can change in their last bits with the
-number of rows, because a library may choose another kernel for another shape; a near-tie may then decode
-differently. Here the network only ever sees blocks of exactly so many tokens and so many sentences (filled up
-with padding and empty sentences), so that every matrix product of a run has one shape. Blocks are cut with
-enough neighbouring tokens on either side that every window is whole.
-
-That leaves the place of a row within one shape. It made no difference for the layers of the published
-networks (MKL, AVX2, 1 and 2 threads), but does for tiny layers whose rows are not aligned. So a predictor
-tries it with its own network when it is made, and falls back to float64, whose rounding is a billion times
-smaller than the one that could flip a tie. A test feeds the same sentences in many batch sizes and compares
-bits.
+On a CPU the network runs in an engine (models.inference), whose rows do not depend on what text comes
+together; on a GPU torch runs it in blocks of one shape (tagging.blocks), to the same end.
 """
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,19 +15,21 @@ from torch import Tensor
 
 from bioner_fast.data.schemes import decode_spans
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.features.batch import Features, Forms
 from bioner_fast.features.capitalization import capitalization
-from bioner_fast.features.vocabulary import PADDING_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
+from bioner_fast.models.inference import Engine, Tokens, build_engine, can_run
+from bioner_fast.tagging.blocks import BLOCK, BlockNetwork, blocks, inner_offsets
+from bioner_fast.tagging.precision import choose, ranges_of
 from bioner_fast.tagging.scores import span_scores
+
+__all__ = ["BLOCK", "Encoded", "Found", "Predictor", "blocks", "decode_head"]
 
 Ints = NDArray[np.int64]
 
-# Tokens and sentences of one forward pass. Small enough that a short request wastes little, large enough for
-# full speed; not above the rows that networks take at once (INFERENCE_ROWS).
-BLOCK = {"cpu": (512, 48), "cuda": (4096, 384)}
+# Tokens of one pass of an engine, per thread: its rows stay in the caches.
+_CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +72,31 @@ class Found:
 class Predictor:
     """A bundle on a device. Only reads shared state, so threads may use one together.
 
+    Args:
+        bundle: from :func:`load_bundle`.
+        device: where the network runs.
+        threads: CPU threads.
+        precision: ``auto``, ``float32``, ``bfloat16`` or ``int8``; see :func:`tagging.precision.choose`.
+
     Attributes:
-        exact: whether the network runs in float64, so that results do not depend on batching (see above).
+        precision: of the network's products; never ``auto``.
+
+    Raises:
+        UsageError: an unknown precision, or one that the device does not have.
     """
 
-    def __init__(self, bundle: Bundle, device: torch.device, threads: int) -> None:
+    def __init__(self, bundle: Bundle, device: torch.device, threads: int, precision: str = "auto") -> None:
         self.bundle = bundle
         self.device = device
         self.threads = threads
-        self._network = bundle.network.to(device)
-        self._tokens, self._sentences = BLOCK.get(device.type, BLOCK["cpu"])
-        self._context = bundle.network.context
-        self.exact = False
-        if device.type == "cpu" and not self._rows_agree():
-            self._network = copy.deepcopy(bundle.network).double()
-            self.exact = True
-
-    def _rows_agree(self) -> bool:
-        """Whether equal rows of a block come out equal, bit for bit, wherever they lie."""
-        n = self._tokens - 1
-        rows = self._network.shape.rows
-        for word in (rows - 1, rows // 2):
-            same = np.full(n, word, np.int32)
-            forms = word_forms(StringColumn.from_list(["p53"] * n)) if self._network.uses_forms else None
-            encoded = Encoded(same, np.ones(n, np.uint8), np.array([0, n], np.int64), forms)
-            for values in self.emissions(encoded).values():
-                inner = values[self._context : n - self._context]
-                if not torch.equal(inner, inner[:1].expand_as(inner)):
-                    return False
-        return True
+        engine = device.type == "cpu" and can_run(bundle.network)
+        self.precision = choose(bundle, precision, engine=engine)
+        self._engine: Engine | None = None
+        if engine:
+            ranges = ranges_of(bundle) if self.precision == "int8" else None
+            self._engine = build_engine(bundle.network, self.precision, ranges, threads)
+        else:
+            self._blocks = BlockNetwork(bundle.network, device, self.precision)
 
     def encode(self, tokens: StringColumn, sentence_offsets: Ints) -> Encoded:
         """Look tokens up as the bundle says."""
@@ -118,54 +105,16 @@ class Predictor:
             tokens, normalization=schema.normalization, folding=schema.folding, threads=self.threads
         )
         forms = None
-        if self._network.uses_forms:
+        if self.bundle.network.uses_forms:
             forms = word_forms(tokens, folding=schema.folding, threads=self.threads)
         return Encoded(ids, capitalization(tokens, threads=self.threads), sentence_offsets, forms)
 
     def emissions(self, encoded: Encoded) -> dict[str, Tensor]:
         """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching."""
-        n = len(encoded.word_ids)
-        parts: dict[str, list[Tensor]] = {head.name: [] for head in self.bundle.tasks}
-        with torch.inference_mode():
-            # One token and one sentence stay free for the padding, which always closes a block.
-            cuts = blocks(encoded.sentence_offsets, self._context, self._tokens - 1, self._sentences - 1)
-            for low, start, stop, high in cuts:
-                output = self._network.log_probabilities(self._features(encoded, low, high))
-                for name, values in parts.items():
-                    values.append(output[name][start - low : stop - low].float().cpu())
-        sizes = {head.name: len(head.tagset.names) for head in self.bundle.tasks}
-        return {
-            name: torch.cat(values) if n else torch.zeros((0, sizes[name])) for name, values in parts.items()
-        }
-
-    def _features(self, encoded: Encoded, low: int, high: int) -> Features:
-        """Tokens [low, high), then empty sentences, then a sentence of padding that fills the block."""
-        size = self._tokens
-        ids = np.full(size, PADDING_ROW, np.int64)
-        caps = np.zeros(size, np.uint8)
-        ids[: high - low] = encoded.word_ids[low:high]
-        caps[: high - low] = encoded.caps[low:high]
-        offsets = encoded.sentence_offsets
-        inner = offsets[np.searchsorted(offsets, low, "right") : np.searchsorted(offsets, high, "left")] - low
-        edges = np.full(self._sentences + 1, high - low, np.int64)
-        edges[0], edges[-1] = 0, size
-        edges[1 : len(inner) + 1] = inner
-        return Features(
-            torch.from_numpy(ids).to(self.device),
-            torch.from_numpy(caps).to(self.device),
-            torch.from_numpy(edges).to(self.device),
-            None if encoded.forms is None else self._forms(encoded.forms, low, high),
-        )
-
-    def _forms(self, forms: WordForms, low: int, high: int) -> Forms:
-        """Forms of tokens [low, high), then of padding: any will do, since nobody reads its results."""
-        ids = np.zeros(self._tokens, np.int64)
-        ids[: high - low] = forms.ids[low:high]
-        return Forms(
-            torch.from_numpy(ids),
-            torch.from_numpy(forms.characters),
-            torch.from_numpy(forms.affixes),
-        ).to(self.device)
+        tokens = Tokens(encoded.word_ids, encoded.caps, encoded.forms)
+        if self._engine is None:
+            return self._blocks.log_probabilities(tokens, encoded.sentence_offsets)
+        return engine_emissions(self._engine, tokens, encoded.sentence_offsets, self.bundle.network.context)
 
     def find(self, encoded: Encoded) -> list[Found]:
         """Tags and entities of every head."""
@@ -193,32 +142,28 @@ def decode_head(head: TaskHead, emissions: Tensor, offsets: Tensor) -> Tensor:
     return decode(emissions, offsets, head.decoder, head.tagset, head.tables)
 
 
-def blocks(
-    sentence_offsets: Ints, context: int, size: int, sentences: int
-) -> Iterator[tuple[int, int, int, int]]:
-    """Cut packed sentences into forward passes.
+def engine_emissions(
+    engine: Engine, tokens: Tokens, sentence_offsets: Ints, context: int
+) -> dict[str, Tensor]:
+    """Log-probabilities float32 [N, K] of every head of an engine, in bounded memory.
 
-    Yields ``low <= start < stop <= high``: results are wanted for tokens [start, stop), which together are
-    all tokens once; [low, high) adds up to ``context`` tokens on either side where a sentence was cut, so
-    that no window misses a neighbour. At most ``size`` tokens and ``sentences`` sentences lie in [low, high).
-
-    Example:
-        >>> list(blocks(np.array([0, 3, 10]), context=1, size=6, sentences=9))
-        [(0, 0, 5, 6), (4, 5, 10, 10)]
+    Args:
+        engine: from :func:`build_engine`.
+        tokens: N tokens.
+        sentence_offsets: int64 [S+1].
+        context: of the network.
     """
-    if size <= 2 * context or sentences < 1:
-        raise ValueError(f"size: expected more than two contexts of {context}, got {size}")
-    n = int(sentence_offsets[-1])
-    last = len(sentence_offsets) - 1
-    start = 0
-    while start < n:
-        sentence = int(np.searchsorted(sentence_offsets, start, "right")) - 1
-        low = max(int(sentence_offsets[sentence]), start - context)
-        high = min(n, low + size, int(sentence_offsets[min(sentence + sentences, last)]))
-        edge = int(np.searchsorted(sentence_offsets, high))
-        # Up to a sentence's end every window is whole; a sentence that was cut lacks neighbours at its end.
-        stop = high
-        if int(sentence_offsets[edge]) != high:
-            stop = max(int(sentence_offsets[edge - 1]), high - context)
-        yield low, start, stop, high
-        start = stop
+    n = len(tokens.word_ids)
+    sizes = [tags for _, tags in engine.heads]
+    joined = torch.empty(n, sum(sizes))
+    if n:
+        with torch.inference_mode():
+            placed = engine.place(tokens)
+            size = max(_CHUNK * engine.threads, 4 * context)
+            for low, start, stop, high in blocks(sentence_offsets, context, size, len(sentence_offsets)):
+                inner = inner_offsets(sentence_offsets, low, high)
+                offsets = np.concatenate([[0], inner, [high - low]])
+                values = engine.log_probabilities(placed, low, high, offsets)
+                joined[start:stop] = values[start - low : stop - low]
+    columns = torch.split(joined, sizes, 1)
+    return {name: part.contiguous() for (name, _), part in zip(engine.heads, columns, strict=True)}

@@ -31,15 +31,17 @@ class TaggerSettings:
         model: the bundle.
         device: as for :class:`Tagger`.
         threads: CPU threads of all workers together, None for all there are.
+        precision: as for :class:`Tagger`.
     """
 
     model: Path
     device: str = "auto"
     threads: int | None = None
+    precision: str = "auto"
 
     def load(self) -> Tagger:
         """Load it. On a CPU one batch is one thread's work: that keeps cores busier than sharing each out."""
-        return Tagger.load(self.model, self.device, 1)
+        return Tagger.load(self.model, self.device, 1, self.precision)
 
     def lanes(self, workers: int = 1) -> int:
         """Batches that each worker has under way at a time.
