@@ -13,7 +13,7 @@ _STYLE = """
 * { box-sizing: border-box; }
 body { margin: 0; background: #eef2f6; color: var(--ink);
        font: 15px/1.55 -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 40px 44px 56px; background: #fff; min-height: 100vh; }
+main { max-width: 1360px; margin: 0 auto; padding: 40px 44px 56px; background: #fff; min-height: 100vh; }
 h1 { font-size: 28px; line-height: 1.2; margin: 0 0 10px; letter-spacing: -.01em; }
 h2 { font-size: 19px; margin: 44px 0 10px; padding-top: 18px; border-top: 2px solid var(--accent); }
 p { max-width: 78ch; margin: 8px 0 12px; }
@@ -21,9 +21,9 @@ p { max-width: 78ch; margin: 8px 0 12px; }
 nav { margin: 18px 0 0; display: flex; flex-wrap: wrap; gap: 6px 18px; font-size: 14px; }
 a { color: var(--accent); text-decoration: none; } a:hover { text-decoration: underline; }
 .scroll { overflow-x: auto; margin: 14px 0 18px; }
-table { border-collapse: collapse; font-size: 13.5px; white-space: nowrap;
+table { border-collapse: collapse; font-size: 13px; white-space: nowrap;
         font-variant-numeric: tabular-nums; }
-th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid var(--line); }
+th, td { padding: 5px 9px; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; padding-left: 8px; }
 thead th { font-weight: 600; color: var(--soft); vertical-align: bottom; white-space: normal;
            max-width: 11em; }
@@ -34,6 +34,7 @@ tbody td:first-child { font-weight: 600; }
 tbody tr.summary td { border-top: 2px solid var(--soft); font-weight: 600; }
 td.strong { font-weight: 700; color: var(--accent); }
 td.faint { color: #a3adb8; }
+td .sd { color: #8794a1; font-weight: 400; font-size: 11.5px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; font-size: 14px;
      max-width: 100ch; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
@@ -103,13 +104,15 @@ def _table(table: Table) -> Iterator[str]:
 def _cell(cell: Cell) -> str:
     kinds = [name for name in ("strong", "faint") if getattr(cell, name)]
     kind = f' class="{" ".join(kinds)}"' if kinds else ""
-    return f"<td{kind}>{escape(cell.text)}</td>"
+    mean, sign, deviation = escape(cell.text).partition(" ± ")
+    return f"<td{kind}>{mean}" + (f' <span class="sd">± {deviation}</span>' if sign else "") + "</td>"
 
 
 def _inline(picture: Picture) -> str:
     """The drawing without its XML prologue, with ids of its own: several drawings share one page."""
     assert picture.svg is not None
     svg = picture.svg[picture.svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'\bid="', f'id="{picture.name}-', svg)
     svg = re.sub(r"url\(#", f"url(#{picture.name}-", svg)
     svg = re.sub(r'href="#', f'href="#{picture.name}-', svg)

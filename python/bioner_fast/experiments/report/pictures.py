@@ -35,28 +35,37 @@ def heat_map(labels: Sequence[str], values: NDArray[np.float64]) -> str:
     figure, axes = _figure(2.2 + 0.78 * n, 1.7 + 0.56 * n)
     limit = max(1.0, float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0)
     masked = np.ma.masked_invalid(values)
-    image = axes.imshow(masked, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    edges = np.arange(n + 1) - 0.5
+    # Not imshow: that would put a bitmap into the SVG.
+    mesh = axes.pcolormesh(
+        edges, edges, masked, cmap="RdBu", vmin=-limit, vmax=limit, edgecolors="white", linewidth=1.5
+    )
+    axes.invert_yaxis()
     axes.set_facecolor("#e9edf1")
     for row in range(n):
         for column in range(n):
             value = values[row, column]
             if np.isfinite(value):
                 colour = "white" if abs(value) > 0.62 * limit else _INK
-                axes.text(column, row, f"{value:+.1f}", ha="center", va="center", color=colour, fontsize=9)
+                axes.text(column, row, _signed(value), ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(n), labels)
     axes.set_xlabel("trained together with")
     axes.set_ylabel("scored on")
-    axes.set_xticks(np.arange(n + 1) - 0.5, minor=True)
-    axes.set_yticks(np.arange(n + 1) - 0.5, minor=True)
-    axes.grid(which="minor", color="white", linewidth=1.5)
-    axes.tick_params(which="both", length=0)
+    axes.tick_params(length=0)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.03)
+    bar = figure.colorbar(mesh, ax=axes, fraction=0.04, pad=0.03)
     bar.outline.set_visible(False)
-    bar.set_label("difference in test F1, points")
+    bar.solids.set(rasterized=False, edgecolor="face")
+    bar.set_label("difference in test F1, points", color=_SOFT)
+    bar.ax.tick_params(colors=_SOFT, length=0)
     return _svg(figure)
+
+
+def _signed(value: float) -> str:
+    text = f"{value:+.1f}".replace("-", "−")
+    return "0.0" if text[1:] == "0.0" else text
 
 
 def size_curves(

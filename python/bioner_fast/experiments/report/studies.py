@@ -49,7 +49,7 @@ def compared(results: Results, run: Run | None, baseline: Run | None, task: str)
         return [Cell("–", faint=True)] * 2
     outcome = results.compare(run, baseline, task)
     p = Cell("–", faint=True) if outcome is None else Cell(_p(outcome.p), strong=outcome.p < 0.05)
-    return [Cell(f"{ours.mean - theirs.mean:+.2f}"), p]
+    return [Cell(f"{ours.mean - theirs.mean:+.2f}".replace("-", "−")), p]
 
 
 def _p(value: float) -> str:
@@ -165,9 +165,9 @@ def pairs(tasks: Sequence[str], study: Study, results: Results) -> Section:
         for j, other in enumerate(tasks):
             score = results.score(by_pair.get(frozenset((task, other))), task)
             if i == j:
-                cells.append(Cell(f"({alone})" if alone else "–", faint=True))
+                cells.append(Cell(f"({alone.mean:.2f})" if alone else "–", faint=True))
                 continue
-            cells.append(figure(score))
+            cells.append(Cell(f"{score.mean:.2f}" if score else str(score), faint=not score))
             if score:
                 found.append((score.mean, other))
                 values[i, j] = score.mean - alone.mean if alone else np.nan
@@ -185,7 +185,7 @@ def pairs(tasks: Sequence[str], study: Study, results: Results) -> Section:
         section.blocks.append(Picture("report-pairs", svg, caption))
     columns = ["Scored on", *(f"with {label(task)}" for task in tasks), "best partner", "published best pair"]
     section.blocks.append(Table(columns, rows))
-    section.blocks.append("In brackets: the corpus alone.")
+    section.blocks.append("Means over seeds; in brackets those of the corpus alone.")
     return section
 
 

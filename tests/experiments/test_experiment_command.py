@@ -1,0 +1,235 @@
+"""Experiments from the command line, with real processes on tiny corpora."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_up import quick_options, write_corpora
+
+from bioner_fast.cli.main import run
+from bioner_fast.data.tasks import load_task
+from bioner_fast.experiments.counts import unpack
+from bioner_fast.experiments.store import Store
+from bioner_fast.files import sha256
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.train import train
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpora(tmp_path_factory.mktemp("corpora"))
+
+
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A results folder with every study."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    assert run(["experiment", "all", *quick_options(data, out)], debug=True) == 0
+    return out
+
+
+def test_all_studies_run(whole: Path) -> None:
+    results = Store(whole).results()
+    kinds = [(r["run"].model, r["run"].sharing, r["run"].percent) for r in results]
+    assert len(results) == 4 + 2 + 2 + 12 + 3  # single, multi (and the pair), dependent, size, best
+    assert kinds.count(("cnn", "multi-output", 1.0)) == 2
+    assert not Store(whole).failures()
+    assert "not run" not in (whole / "report.md").read_text()
+
+
+def test_a_result_holds_what_is_needed_to_believe_it(whole: Path, data: Path) -> None:
+    result = next(r for r in Store(whole).results() if r["run"].model == "best" and len(r["run"].tasks) == 2)
+    assert result["config"]["channels"] == 16
+    assert not {"out", "data"} & set(result["config"])
+    assert str(data) not in json.dumps({key: value for key, value in result.items() if key != "run"})
+    assert result["command"].startswith("bioner-fast ")
+    assert {"version", "commit", "torch", "processor"} <= set(result["software"])
+    test = load_task("Aa-IOB", data).test
+    assert test is not None
+    assert result["corpora"]["Aa-IOB"]["test"] == test.digest()
+    counts = unpack(result["counts_per_sentence"]["test"]["Aa-IOB"])
+    assert len(counts) == test.n_sentences
+    tp, fp, fn = counts.sum(axis=0).tolist()
+    assert 200 * tp / (2 * tp + fp + fn) == pytest.approx(result["scores"]["Aa-IOB"]["test"]["f1"])
+    folder = whole / "runs" / result["id"]
+    assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "predictions", "result.json"]
+
+
+def test_a_run_is_the_training_that_train_does(whole: Path, data: Path, tmp_path: Path) -> None:
+    result = next(r for r in Store(whole).results() if r["run"].model == "best" and len(r["run"].tasks) == 1)
+    config = TrainConfig(
+        **{
+            **result["config"],
+            "tasks": result["run"].tasks,
+            "data": str(data),
+            "out": str(tmp_path / "again"),
+        }
+    )
+    again = train(config)
+    assert json.loads(json.dumps(again.tasks)) == result["scores"]
+    name = f"{result['run'].tasks[0]}.test.tsv"
+    ours, theirs = (tmp_path / "again", whole / "runs" / result["id"])
+    assert sha256(ours / "predictions" / name) == sha256(theirs / "predictions" / name)
+
+
+def test_what_is_done_is_not_done_again(whole: Path, data: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/result.json")}
+    assert run(["experiment", "all", *quick_options(data, whole)]) == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/result.json")} == before
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--train", "epochs=3"), "--train: the runs in"),
+        (("--exclude-seen",), "--exclude-seen: the runs in"),
+    ],
+)
+def test_a_folder_holds_runs_of_one_kind(
+    whole: Path, data: Path, more: tuple[str, ...], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["experiment", "single", *quick_options(data, whole, *more)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_results_without_anything_else_still_report(whole: Path, tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    for path in whole.glob("runs/*/result.json"):
+        target = record / path.relative_to(whole)
+        target.parent.mkdir(parents=True)
+        shutil.copy(path, target)
+    assert run(["experiment", "report", "--out", str(record)]) == 0
+    old, new = ((folder / "report.md").read_text() for folder in (whole, record))
+    end = "## Contamination"
+    assert old.partition(end)[0] == new.partition(end)[0]
+
+
+def test_dry_run_lists_runs_and_trains_nothing(
+    whole: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    more = ["--seeds", "2", "--only", "best-single-Aa", "--dry-run", "--json"]
+    assert run(["experiment", "best", *quick_options(data, whole, *more)]) == 0
+    listed: dict[str, Any] = json.loads(capsys.readouterr().out)
+    assert listed["done"] == 1
+    [(name, seconds)] = listed["runs"].items()
+    assert name.startswith("best-single-Aa-s2-")
+    assert seconds > 0
+    assert not (whole / "runs" / name).exists()
+
+
+def test_dry_run_measures_where_nothing_was_run(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["experiment", "dependent", *quick_options(data, tmp_path / "new", "--dry-run")]) == 0
+    said = capsys.readouterr().out
+    assert "a short training" in said
+    assert "2 runs, 0 of them done" in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_that_fails_is_recorded_and_the_rest_goes_on(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    options = quick_options(data, out, "--only", "single-Aa", "--train", "mlp.learning_rate=1e30")
+    assert run(["experiment", "single", *options]) == 1
+    assert "1 of the runs failed, the first of them mlp-single-Aa" in capsys.readouterr().err
+    assert [result["run"].model for result in Store(out).results()] == ["cnn"]
+    [(name, reason)] = Store(out).failures().items()
+    assert name.startswith("mlp-single-Aa-s1-")
+    assert "training diverged" in reason
+    assert reason in (out / "report.md").read_text()
+
+
+def test_sentences_seen_elsewhere_are_left_out_of_joint_training(data: Path, tmp_path: Path) -> None:
+    shared = tmp_path / "corpora"
+    shutil.copytree(data, shared)
+    seen = (shared / "Aa-IOB" / "test.tsv").read_text().split("\n\n")[0]
+    train = shared / "Bb-IOB" / "train.tsv"
+    stripped = "\n".join(line.split("\t")[0] + "\tO" for line in seen.splitlines())
+    train.write_text(f"{stripped}\n\n" + train.read_text())
+    out = tmp_path / "out"
+    assert run(["experiment", "best", *quick_options(shared, out, "--exclude-seen")]) == 0
+    left_out = {result["run"].tasks: result["left_out"] for result in Store(out).results()}
+    assert left_out[("Aa-IOB",)] == left_out[("Bb-IOB",)] == {}
+    assert left_out[("Aa-IOB", "Bb-IOB")]["Bb-IOB"] >= 1
+    assert "left out of training" in (out / "report.md").read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="kill -9 is a matter of POSIX")
+def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path) -> None:
+    options = ["--only", "best-single", "--train", "best.epochs=12", "--train", "checkpoint_every=4"]
+    out, calm = tmp_path / "out", tmp_path / "calm"
+    command = [sys.executable, "-m", "bioner_fast", "experiment", "best", *quick_options(data, out, *options)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("runs/*/work/checkpoint/state.json")):
+        assert process.poll() is None, "it ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    _wait_until_unlocked(out)
+    assert len(Store(out).results()) < 2
+
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    results = {result["run"].tasks: result for result in Store(out).results()}
+    assert len(results) == 2
+    assert any(result["resumed"] for result in results.values())
+    assert not list(out.glob("runs/*/work"))
+    # Bit for bit what an undisturbed programme gives.
+    assert run(["experiment", "best", *quick_options(data, calm, *options)]) == 0
+    for result in Store(calm).results():
+        assert results[result["run"].tasks]["counts_per_sentence"] == result["counts_per_sentence"]
+        assert results[result["run"].tasks]["scores"] == result["scores"]
+
+
+def _wait_until_unlocked(out: Path) -> None:
+    """Until the worker has ended too: its input ended with the programme."""
+    from bioner_fast.experiments.store import locked
+
+    for path in (out / "locks").iterdir():
+        deadline = time.monotonic() + 60
+        while True:
+            with locked(path) as mine:
+                if mine:
+                    break
+            assert time.monotonic() < deadline, "a worker outlives its programme"
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["single"], 2, "--data: name the folder of the corpora"),
+        (["twice", "--corpora", "sample-disease"], 2, "there is no experiment twice"),
+        (["single", "--corpora", "sample-disease", "--only", "xyz"], 2, "--only xyz: no run is called so"),
+        (["dependent", "--corpora", "sample-disease"], 1, "the corpora at hand do not suffice"),
+        (["single", "--corpora", "nowhere"], 1, "no task and no folder nowhere"),
+        (["single", "--corpora", "sample-disease", "--train", "x=1"], 2, "--train x=1: expected KEY=VALUE"),
+        (
+            ["single", "--corpora", "sample-disease", "--train", "epochs=0"],
+            2,
+            "--epochs: expected at least 1",
+        ),
+        (["report"], 1, "holds no results"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["experiment", *arguments, "--out", str(tmp_path / "out")]) == status
+    said = capsys.readouterr().err
+    assert message in said
+    assert len(said.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
