@@ -101,7 +101,10 @@ def test_bfloat16_products_are_of_training_only() -> None:
     exact = network(features)["cells"]
     network.training_product = torch.bfloat16
     assert torch.equal(network(features)["cells"], exact)
+    with network.judged():
+        judged = network(features)["cells"]
     rounded = network.train()(features)["cells"]
+    assert torch.equal(rounded, judged)
     assert not torch.equal(rounded, exact)
     torch.testing.assert_close(rounded, exact, rtol=0.1, atol=0.1)
 

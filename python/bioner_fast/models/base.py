@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 import torch
@@ -42,12 +43,14 @@ class Network(nn.Module, ABC):
         shape: what fixes the network's shape.
         embedding: holds the word table; a subclass sets it.
         uses_forms: whether ``Features.forms`` must be there.
-        training_product: type of the large matrix products in training; None for that of the weights.
+        training_product: type of the large matrix products in training and in :meth:`judged`; None for that
+            of the weights.
     """
 
     word_table_key = "embedding.words"
     uses_forms = False
     training_product: torch.dtype | None = None
+    _judged = False
     embedding: TokenEmbedding
 
     def __init__(self, shape: Shape) -> None:
@@ -59,6 +62,20 @@ class Network(nn.Module, ABC):
     def config(self) -> dict[str, Any]:
         """What :func:`build_network` needs to build this network again."""
         return self.shape.to_json()
+
+    @property
+    def product(self) -> torch.dtype | None:
+        """Type of the large matrix products now."""
+        return self.training_product if self.training or self._judged else None
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """Within, evaluation multiplies as training does: selection costs no more than it has to."""
+        self._judged = True
+        try:
+            yield
+        finally:
+            self._judged = False
 
     @property
     @abstractmethod

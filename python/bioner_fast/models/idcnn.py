@@ -266,10 +266,9 @@ class IdcnnNetwork(Network):
         low = max(int(bounds.host_first[start]), start - self.context)
         high = min(int(bounds.host_last[stop - 1]) + 1, stop + self.context)
         share = self.shape.dropout if self.training else 0.0
-        product = self.training_product if self.training else None
+        product = self.product
         tokens = self._tokens(features, low, high)
-        if self.training:
-            tokens = dropout(tokens, self.shape.input_dropout, product)
+        tokens = dropout(tokens, self.shape.input_dropout if self.training else 0.0, product)
         hidden = self.norm(linear(tokens, self.input.weight, self.input.bias, product))
         around = bounds.first[low:high], bounds.last[low:high], low
         for block in self.blocks:

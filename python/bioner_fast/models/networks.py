@@ -174,7 +174,7 @@ class TaggingNetwork(Network):
     ) -> dict[int, Tensor]:
         """Outputs [n, out_features] of the towers asked for (see :meth:`part_logits`)."""
         window = self.shape.window
-        product = self.training_product if self.training else None
+        product = self.product
         if isinstance(tokens, Tensor):
             words, caps = id_windows(features, window)
             words, caps = words.index_select(0, tokens), caps.index_select(0, tokens)
