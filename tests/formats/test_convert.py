@@ -215,3 +215,25 @@ def test_the_example_of_the_help_works(capfd: pytest.CaptureFixture[str]) -> Non
         check=True,
     )
     assert json.loads(done.stdout)["documents"][0]["passages"][0]["text"] == "TP53 in cancer"
+
+
+def test_other_columns_stay_between_tag_schemes(tmp_path: Path) -> None:
+    from bioner_fast.cli.main import run
+
+    head = "-DOCSTART- -X- O O\n\n"
+    source = head + "p53 NN I-NP I-Gene\nis VB O O\n\n\n-DOCSTART- x\na\tNN\tO\tI-Gene\r\nb\tNN\tO\tI-Gene"
+    wanted = head + "p53 NN I-NP S-Gene\nis VB O O\n\n\n-DOCSTART- x\na\tNN\tO\tB-Gene\nb\tNN\tO\tE-Gene\n"
+    (tmp_path / "in.tsv").write_bytes(source.encode())
+    out = tmp_path / "out.tsv"
+    assert run(["convert", str(tmp_path / "in.tsv"), str(out), "--to", "iobes"]) == 0
+    assert out.read_bytes() == wanted.encode()
+    assert run(["convert", str(out), str(tmp_path / "back.tsv"), "--to", "iob1"]) == 0
+    assert (tmp_path / "back.tsv").read_bytes() == source.encode().replace(b"\r", b"") + b"\n"
+
+
+@pytest.mark.parametrize(("tags", "message"), [(["O"], "fewer"), (["O"] * 3, "more")])
+def test_tags_for_a_column_are_counted(tags: list[str], message: str) -> None:
+    from bioner_fast.data.corpus import replace_last_column
+
+    with pytest.raises(ValueError, match=message):
+        replace_last_column(b"a\tO\nb\tO\n", tags)

@@ -48,8 +48,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Convert a column file to another tag scheme, or documents to another format.
 
-        Annotations that the new format cannot hold as they stand are reported, one line each. A document
-        format goes to a tag scheme by way of the tokenizer, for training.
+        Between tag schemes only the last column changes; others stay. Annotations that a new format cannot
+        hold as they stand are reported, one line each. A document format goes to a tag scheme by way of the
+        tokenizer, for training.
 
         \b
         Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
@@ -100,19 +101,18 @@ def _names(source: str, target: str, from_name: str | None, to_name: str | None)
 def _between_schemes(
     source: str, target: str, from_name: str, to_name: str, force: bool
 ) -> dict[str, object]:
-    from bioner_fast.data.corpus import Corpus
+    import tempfile
 
-    if source == _STANDARD:
-        import tempfile
+    from bioner_fast.data.corpus import Corpus, load_bytes, replace_last_column
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "stdin")
-            path.write_bytes(sys.stdin.buffer.read())
-            corpus = Corpus.read(path)
-    else:
-        corpus = Corpus.read(source)
-    corpus = _to_scheme(corpus, source, from_name, to_name)
-    _write_corpus(corpus, target, force)
+    label = "<stdin>" if source == _STANDARD else source
+    with tempfile.TemporaryDirectory() as folder:
+        path = source
+        if source == _STANDARD:  # it is read twice
+            path = str(Path(folder, "stdin"))
+            Path(path).write_bytes(sys.stdin.buffer.read())
+        corpus = _to_scheme(Corpus.read(path), label, from_name, to_name)
+        _write(replace_last_column(load_bytes(path), corpus.tags()), target, force)
     return {"tokens": corpus.n_tokens, "sentences": corpus.n_sentences, "documents": corpus.n_documents}
 
 
@@ -128,16 +128,18 @@ def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Cor
     return convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()], warn=True)
 
 
-def _write_corpus(corpus: Corpus, target: str, force: bool) -> None:
+def _write(data: bytes, target: str, force: bool) -> None:
     from bioner_fast.errors import BionerError
+    from bioner_fast.files import atomic_write
 
     if target == _STANDARD:
-        sys.stdout.buffer.write(corpus.to_bytes())
+        sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
     if Path(target).exists() and not force:
         raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
-    corpus.write(target)
+    with atomic_write(target, "wb") as out:
+        out.write(data)
 
 
 def _between_formats(
@@ -187,6 +189,6 @@ def _between_formats(
             from bioner_fast.data.corpus import Corpus
 
             corpus = Corpus.read(Path(folder, "tokens.tsv"))
-            _write_corpus(_to_scheme(corpus, source, "iob2", scheme), target, force)
+            _write(_to_scheme(corpus, source, "iob2", scheme).to_bytes(), target, force)
     logger.info("%s", done.summary())
     return done.to_json()

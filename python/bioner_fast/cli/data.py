@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from bioner_fast.data.check import TaskReport
     from bioner_fast.data.manifest import RemoteFile
 
+_GROUP_HELP = """Known corpora, download with checksums, report on a corpus folder.
+
+\b
+Example: bioner-fast data list
+"""
 _JSON = typer.Option("--json", help="Print one JSON object.")
 _TO = typer.Option("--to", metavar="DIR", help="Folder that holds one folder per corpus.")
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands ``data list``, ``data fetch`` and ``data check``."""
-    data = typer.Typer(
-        help="Known corpora, download with checksums, report on a corpus folder.", no_args_is_help=True
-    )
+    data = typer.Typer(help=_GROUP_HELP, no_args_is_help=True)
     data.command("list")(list_corpora)
     data.command("fetch")(fetch_corpora)
     data.command("check")(check_folder)

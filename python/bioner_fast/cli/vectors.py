@@ -22,14 +22,17 @@ _Format = Annotated[
 ]
 _NoCache = Annotated[bool, typer.Option("--no-cache", help="Leave no memory-mapped copy of the file behind.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_GROUP_HELP = """Word vectors: word2vec binary and text, GloVe, fastText .vec.
+
+\b
+Example: bioner-fast vectors info bio-w2v-200.bin
+"""
 _TO = {".bin": "word2vec-binary", ".vec": "fasttext", ".txt": "word2vec-text"}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group ``vectors``."""
-    group = typer.Typer(
-        help="Word vectors: word2vec binary and text, GloVe, fastText .vec.", no_args_is_help=True
-    )
+    group = typer.Typer(help=_GROUP_HELP, no_args_is_help=True)
     app.add_typer(group, name="vectors")
     group.command()(info)
     group.command()(convert)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,7 +72,7 @@ class Corpus:
         such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped.
 
         Args:
-            path: the file.
+            path: the file; ``-`` is standard input.
             token_column, tag_column: which fields to read, negative from the right; ``tag_column=None`` reads
                 tokens alone.
 
@@ -200,7 +202,7 @@ class Corpus:
 
 
 def read_predictions(path: str | os.PathLike[str]) -> tuple[Corpus, Ids, tuple[str, ...]]:
-    """Read a file of ``token ... gold predicted`` lines.
+    """Read a file (``-``: standard input) of ``token ... gold predicted`` lines.
 
     Returns:
         The corpus with its gold tags, the predicted tags as int32 ids ``[N]``, and their names.
@@ -212,8 +214,43 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[Corpus, Ids, tuple[s
     return corpus, labels[1][0], labels[1][1]
 
 
+def replace_last_column(data: bytes, tags: Sequence[str]) -> bytes:
+    r"""A column file with other tags in its last column; all else in it stays, but line ends become LF.
+
+    Args:
+        data: the file, as :meth:`Corpus.read` has read it.
+        tags: one for each of its tokens.
+
+    Raises:
+        ValueError: there are more or fewer tags than tokens.
+
+    Example:
+        >>> replace_last_column(b"p53\tNN\tI-Gene\n\nis\tVB\tO\n", ["S-Gene", "O"])
+        b'p53\tNN\tS-Gene\n\nis\tVB\tO\n'
+    """
+    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    rest = iter(tags)
+    out: list[bytes] = []
+    try:
+        for line in lines:
+            kept = line.rstrip(b" \t\r")
+            if kept and not kept.lstrip(b" \t").startswith(b"-DOCSTART-"):
+                cut = max(kept.rfind(b"\t"), kept.rfind(b" ")) + 1
+                kept = kept[:cut] + next(rest).encode()
+            out.append(kept)
+    except StopIteration:
+        raise ValueError("tags: expected one for each token, got fewer") from None
+    if next(rest, None) is not None:
+        raise ValueError("tags: expected one for each token, got more")
+    if out[-1]:
+        out.append(b"")
+    return b"\n".join(out)
+
+
 def load_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file, or a BionerError that says why not."""
+    """The bytes of a file (``-``: of standard input), or a BionerError that says why not."""
+    if os.fspath(path) == "-":
+        return sys.stdin.buffer.read()
     try:
         return Path(path).read_bytes()
     except FileNotFoundError:
@@ -227,7 +264,7 @@ def load_bytes(path: str | os.PathLike[str]) -> bytes:
 def _read(
     path: str | os.PathLike[str], token_column: int, label_columns: list[int], *, min_columns: int
 ) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
-    name = os.fspath(path)
+    name = "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
     text, offsets, labels, sentences, documents, ids = _text.read_conll(
         load_bytes(path), name, token_column, label_columns, min_columns
     )
