@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -39,6 +39,11 @@ from bioner_fast.training.step import Step
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50
+
+
+# Called with the record of an evaluation, to which it may add facts, and with what is evaluated. Nothing that
+# it adds is selected on.
+Observer = Callable[[dict[str, Any], Network, Prepared, Sequence[TaskHead]], None]
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -145,6 +150,7 @@ class Trainer:
         self.trained_tokens = 0  # by this process
         self._unit, self._interval = parse_interval(config.checkpoint_every)
         self._saved_at: tuple[float, int] | None = None  # when and at which step; counts across epochs
+        self.observer: Observer | None = None
 
     def run(self) -> None:
         """Train to the end; the network then holds the selected weights.
@@ -243,6 +249,8 @@ class Trainer:
             "step": at.step, "phase": at.phase + 1, "epoch": at.epoch + 1, "loss": loss, "tokens": at.tokens,
             "devel": scores,
         }  # fmt: skip
+        if self.observer is not None:
+            self.observer(record, self.network, self.prepared, self.current_heads())
         last_phase = at.phase == len(self.phases) - 1
         value = self.selector.value(scores) if last_phase else None
         if last_phase and (value is None or at.best_value is None or value > at.best_value):

@@ -29,7 +29,7 @@ from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, prepare
 from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.folder import RunFolder
-from bioner_fast.training.loop import Trainer
+from bioner_fast.training.loop import Observer, Trainer
 from bioner_fast.training.metrics import MetricsFile
 
 # What may differ between a run and its continuation.
@@ -63,7 +63,9 @@ class TrainResult:
         return {**asdict(self), "model": str(self.model)}
 
 
-def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> TrainResult:
+def train(
+    config: TrainConfig, *, resume: bool = False, force: bool = False, observer: Observer | None = None
+) -> TrainResult:
     """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
 
     One step is selected on devel; test is scored once, with the saved bundle.
@@ -73,6 +75,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
         resume: go on with the run in ``config.out`` (settings come from there), bit for bit as if it had not
             stopped.
         force: replace a run that lies there.
+        observer: called after every evaluation, with its record; what it adds goes to ``metrics.jsonl``.
 
     Raises:
         UsageError: settings that contradict each other, or the run that is resumed.
@@ -104,7 +107,7 @@ def train(config: TrainConfig, *, resume: bool = False, force: bool = False) -> 
     torch.set_num_threads(config.threads or threads_before)
     try:
         with torch.random.fork_rng(devices=devices):
-            return _train(config, folder, device, began, starting)
+            return _train(config, folder, device, began, starting, observer)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -115,9 +118,11 @@ def _train(
     device: torch.device,
     began: float,
     starting: AbstractContextManager[None],
+    observer: Observer | None,
 ) -> TrainResult:
     with starting:
         prepared, network, trainer = _build(config, folder, device)
+    trainer.observer = observer
     logger.info("%s", trainer.selector.rule)
     if folder.checkpoints.exists():
         trainer.load()
