@@ -253,9 +253,30 @@ void by_tag(const Tables& tables, const Group<T>& group, void* scratch) {
 }  // namespace viterbi_isa
 }  // namespace bioner::BIONER_ISA
 
+#if defined(BIONER_ISA_NEON)
+namespace bioner::BIONER_ISA::viterbi_isa {
+constexpr int kLanesFixed = 0;
+constexpr decltype(bioner::viterbi::Kernels<float>::fixed) kDecodeFixed = nullptr;
+}  // namespace bioner::BIONER_ISA::viterbi_isa
+#else
+#include "viterbi/fixed-tags-inl.h"
+
+namespace bioner::BIONER_ISA::viterbi_isa {
+constexpr int kLanesFixed = Q::kLanes;
+unsigned decode_fixed(const FixedTables& fixed_tables, const Tables& tables, const Group<float>& group,
+                      void* scratch) {
+  std::int32_t* const memory = static_cast<std::int32_t*>(scratch);
+  return tables.tags <= bioner::viterbi::kFixedLaneTags ? fixed_lanes(fixed_tables, tables, group, memory)
+                                                        : fixed_tags(fixed_tables, tables, group, memory);
+}
+constexpr decltype(bioner::viterbi::Kernels<float>::fixed) kDecodeFixed = &decode_fixed;
+}  // namespace bioner::BIONER_ISA::viterbi_isa
+#endif
+
 namespace bioner::viterbi::BIONER_ISA {
-const Kernels<float> f32 = {bioner::BIONER_ISA::V::kLanes, &bioner::BIONER_ISA::viterbi_isa::by_lane<float>,
-                            &bioner::BIONER_ISA::viterbi_isa::by_tag<float>};
-const Kernels<double> f64 = {bioner::BIONER_ISA::V::kLanes, &bioner::BIONER_ISA::viterbi_isa::by_lane<double>,
-                             &bioner::BIONER_ISA::viterbi_isa::by_tag<double>};
+namespace isa = bioner::BIONER_ISA::viterbi_isa;
+const Kernels<float> f32 = {bioner::BIONER_ISA::V::kLanes, &isa::by_lane<float>, &isa::by_tag<float>,
+                            isa::kLanesFixed, isa::kDecodeFixed};
+const Kernels<double> f64 = {bioner::BIONER_ISA::V::kLanes, &isa::by_lane<double>, &isa::by_tag<double>, 0,
+                             nullptr};
 }  // namespace bioner::viterbi::BIONER_ISA

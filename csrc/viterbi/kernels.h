@@ -3,13 +3,16 @@
 
 #include <cstdint>
 
+#include "viterbi/fixed.h"
+
 namespace bioner::viterbi {
 
 // Tag sets up to this size run one sentence per vector lane, larger ones one to-tag per lane.
 constexpr int kLaneTags = 9;
 // Sentences that the to-tag layout decodes side by side: they share each load of the transitions.
 constexpr int kSideBySide = 4;
-constexpr int kMostLanes = 8;
+constexpr int kMostLanes = 8;       // of float64
+constexpr int kMostSentences = 16;  // of a group
 
 // Parameters as float64, shared by all threads. Rows are padded to `stride` with -inf.
 struct Tables {
@@ -27,20 +30,27 @@ struct Tables {
 // Sentences decoded together, longest first, none empty. Unused entries repeat the first sentence.
 template <typename T>
 struct Group {
-  const T* emissions[kMostLanes];
-  std::int64_t lengths[kMostLanes];
-  std::int64_t* out_tags[kMostLanes];
-  T* out_scores[kMostLanes];
+  const T* emissions[kMostSentences];
+  std::int64_t lengths[kMostSentences];
+  std::int64_t* out_tags[kMostSentences];
+  T* out_scores[kMostSentences];
   int count;
 };
 
 // The entry points of one instruction set. `scratch` holds lengths[0] * lanes words for `by_lane`, and
 // kSideBySide * lengths[0] * stride doubles for `by_tag`.
+//
+// `fixed` does a group by the rule of fixed.h; null for float64, and where a level has no such code. It
+// returns a bit for each sentence that float64 has to do. `scratch` holds lengths[0] * (tags + 1) *
+// fixed_lanes int32 where a lane is a sentence, else kSideBySide * lengths[0] * (fixed_tables.stride + 1).
 template <typename T>
 struct Kernels {
   int lanes;
   void (*by_lane)(const Tables& tables, const Group<T>& group, void* scratch);
   void (*by_tag)(const Tables& tables, const Group<T>& group, void* scratch);
+  int fixed_lanes;
+  unsigned (*fixed)(const FixedTables& fixed_tables, const Tables& tables, const Group<T>& group,
+                    void* scratch);
 };
 
 #define BIONER_VITERBI_LEVEL(isa)   \

@@ -2,7 +2,8 @@
 // domain.
 //
 // All arithmetic is float64, whatever the type of the inputs: a float32 sentence of any length gets the
-// float64 path, and nothing drifts. Only additions and maxima in one fixed order, so every backend gives the
+// float64 path, and nothing drifts. (The SIMD levels may find the path in fixed point where that is proved to
+// be the same one; see fixed.h.) Only additions and maxima in one fixed order, so every backend gives the
 // same bits:
 //   alpha[0, j] = emission[0, j] + start[j]
 //   best[t, j]  = max over i of (alpha[t - 1, i] + transition[i, j]), i ascending, strict >, from (-inf,

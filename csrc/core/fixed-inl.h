@@ -1,0 +1,167 @@
+// Vectors of int32 as fixed-point numbers, and of the float32 they come from, for x86; see simd-inl.h for the
+// rules. Integer additions and maxima run at twice the rate of those of float32, and never round.
+#include "core/macros.h"
+
+namespace bioner::BIONER_ISA {
+
+#if defined(BIONER_ISA_AVX2) || defined(BIONER_ISA_WIDE)
+
+struct F8 {
+  __m256 v;
+  BIONER_INLINE static F8 set1(float x) { return {_mm256_set1_ps(x)}; }
+  BIONER_INLINE static F8 load(const void* p) { return {_mm256_loadu_ps(static_cast<const float*>(p))}; }
+  // The first n of eight elements; the rest are `fill`.
+  BIONER_INLINE static F8 load_n(const float* p, int n, F8 fill) {
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return {_mm256_blendv_ps(fill.v, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask))};
+  }
+  BIONER_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+};
+struct Q8 {
+  static constexpr int kLanes = 8;
+  static constexpr int kColumns = 2;  // vectors that the registers hold for each of four sentences
+  __m256i v;
+  BIONER_INLINE static Q8 set1(std::int32_t x) { return {_mm256_set1_epi32(x)}; }
+  BIONER_INLINE static Q8 load(const std::int32_t* p) {
+    return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+  }
+  BIONER_INLINE void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+};
+BIONER_INLINE F8 max(F8 a, F8 b) { return {_mm256_max_ps(a.v, b.v)}; }  // b where either is NaN
+// a * scale, to the nearest; the least integer where that is out of range or NaN.
+BIONER_INLINE Q8 to_fixed(F8 a, F8 scale) { return {_mm256_cvtps_epi32(_mm256_mul_ps(a.v, scale.v))}; }
+BIONER_INLINE Q8 operator+(Q8 a, Q8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
+BIONER_INLINE Q8 operator-(Q8 a, Q8 b) { return {_mm256_sub_epi32(a.v, b.v)}; }
+BIONER_INLINE Q8 operator|(Q8 a, Q8 b) { return {_mm256_or_si256(a.v, b.v)}; }
+BIONER_INLINE Q8 max(Q8 a, Q8 b) { return {_mm256_max_epi32(a.v, b.v)}; }
+// sum, plus `amount` where a > b.
+BIONER_INLINE Q8 add_where_greater(Q8 sum, Q8 a, Q8 b, Q8 amount) {
+  return {_mm256_add_epi32(sum.v, _mm256_and_si256(_mm256_cmpgt_epi32(a.v, b.v), amount.v))};
+}
+// x where a > b, else y.
+BIONER_INLINE Q8 where_greater(Q8 a, Q8 b, Q8 x, Q8 y) {
+  return {_mm256_blendv_epi8(y.v, x.v, _mm256_cmpgt_epi32(a.v, b.v))};
+}
+BIONER_INLINE unsigned greater_bits(Q8 a, Q8 b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.v, b.v))));
+}
+// table[index] of each lane, if that is below kSize (at most 32), else any entry of the 32.
+template <int kSize>
+BIONER_INLINE Q8 look_up(const std::int32_t* table, Q8 index) {
+  auto eight = [&](int first) { return _mm256_permutevar8x32_epi32(Q8::load(table + first).v, index.v); };
+  // Bit `bit` of the index says which.
+  auto pick = [&](__m256i zero, __m256i one, int bit) {
+    const __m256 mask = _mm256_castsi256_ps(_mm256_slli_epi32(index.v, 31 - bit));
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(zero), _mm256_castsi256_ps(one), mask));
+  };
+  if constexpr (kSize <= 8) {
+    return {eight(0)};
+  } else if constexpr (kSize <= 16) {
+    return {pick(eight(0), eight(8), 3)};
+  } else {
+    return {pick(pick(eight(0), eight(8), 3), pick(eight(16), eight(24), 3), 4)};
+  }
+}
+BIONER_INLINE std::int32_t reduce_max(Q8 a) {
+  __m128i x = _mm_max_epi32(_mm256_castsi256_si128(a.v), _mm256_extracti128_si256(a.v, 1));
+  x = _mm_max_epi32(x, _mm_shuffle_epi32(x, 0x4E));
+  return _mm_cvtsi128_si32(_mm_max_epi32(x, _mm_shuffle_epi32(x, 0xB1)));
+}
+
+#endif
+
+#if defined(BIONER_ISA_AVX2)
+using F = F8;
+using Q = Q8;
+#elif defined(BIONER_ISA_WIDE)
+
+struct F16 {
+  F8 a, b;
+  BIONER_INLINE static F16 set1(float x) { return {F8::set1(x), F8::set1(x)}; }
+  BIONER_INLINE static F16 load(const void* p) {
+    return {F8::load(p), F8::load(static_cast<const float*>(p) + 8)};
+  }
+  BIONER_INLINE static F16 load_n(const float* p, int n, F16 fill) {
+    return {F8::load_n(p, n, fill.a), F8::load_n(n > 8 ? p + 8 : p, n - 8, fill.b)};
+  }
+  BIONER_INLINE void store(float* p) const {
+    a.store(p);
+    b.store(p + 8);
+  }
+};
+struct Q16 {
+  static constexpr int kLanes = 16;
+  static constexpr int kColumns = 4;
+  Q8 a, b;
+  BIONER_INLINE static Q16 set1(std::int32_t x) { return {Q8::set1(x), Q8::set1(x)}; }
+  BIONER_INLINE static Q16 load(const std::int32_t* p) { return {Q8::load(p), Q8::load(p + 8)}; }
+  BIONER_INLINE void store(std::int32_t* p) const {
+    a.store(p);
+    b.store(p + 8);
+  }
+};
+BIONER_INLINE F16 max(F16 x, F16 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
+BIONER_INLINE Q16 to_fixed(F16 x, F16 scale) { return {to_fixed(x.a, scale.a), to_fixed(x.b, scale.b)}; }
+BIONER_INLINE Q16 operator+(Q16 x, Q16 y) { return {x.a + y.a, x.b + y.b}; }
+BIONER_INLINE Q16 operator-(Q16 x, Q16 y) { return {x.a - y.a, x.b - y.b}; }
+BIONER_INLINE Q16 operator|(Q16 x, Q16 y) { return {x.a | y.a, x.b | y.b}; }
+BIONER_INLINE Q16 max(Q16 x, Q16 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
+BIONER_INLINE Q16 add_where_greater(Q16 sum, Q16 x, Q16 y, Q16 amount) {
+  return {add_where_greater(sum.a, x.a, y.a, amount.a), add_where_greater(sum.b, x.b, y.b, amount.b)};
+}
+BIONER_INLINE Q16 where_greater(Q16 a, Q16 b, Q16 x, Q16 y) {
+  return {where_greater(a.a, b.a, x.a, y.a), where_greater(a.b, b.b, x.b, y.b)};
+}
+BIONER_INLINE unsigned greater_bits(Q16 x, Q16 y) {
+  return greater_bits(x.a, y.a) | greater_bits(x.b, y.b) << 8;
+}
+template <int kSize>
+BIONER_INLINE Q16 look_up(const std::int32_t* table, Q16 index) {
+  return {look_up<kSize>(table, index.a), look_up<kSize>(table, index.b)};
+}
+BIONER_INLINE std::int32_t reduce_max(Q16 x) { return reduce_max(max(x.a, x.b)); }
+using F = F16;
+using Q = Q16;
+
+#elif defined(BIONER_ISA_AVX512)
+
+struct F {
+  __m512 v;
+  BIONER_INLINE static F set1(float x) { return {_mm512_set1_ps(x)}; }
+  BIONER_INLINE static F load(const void* p) { return {_mm512_loadu_ps(p)}; }
+  BIONER_INLINE static F load_n(const float* p, int n, F fill) {
+    return {_mm512_mask_loadu_ps(fill.v, static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1 << n) - 1), p)};
+  }
+  BIONER_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+};
+struct Q {
+  static constexpr int kLanes = 16;
+  static constexpr int kColumns = 4;
+  __m512i v;
+  BIONER_INLINE static Q set1(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
+  BIONER_INLINE static Q load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
+  BIONER_INLINE void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
+};
+BIONER_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
+BIONER_INLINE Q to_fixed(F a, F scale) { return {_mm512_cvtps_epi32(_mm512_mul_ps(a.v, scale.v))}; }
+BIONER_INLINE Q operator+(Q a, Q b) { return {_mm512_add_epi32(a.v, b.v)}; }
+BIONER_INLINE Q operator-(Q a, Q b) { return {_mm512_sub_epi32(a.v, b.v)}; }
+BIONER_INLINE Q operator|(Q a, Q b) { return {_mm512_or_si512(a.v, b.v)}; }
+BIONER_INLINE Q max(Q a, Q b) { return {_mm512_max_epi32(a.v, b.v)}; }
+BIONER_INLINE Q add_where_greater(Q sum, Q a, Q b, Q amount) {
+  return {_mm512_mask_add_epi32(sum.v, _mm512_cmpgt_epi32_mask(a.v, b.v), sum.v, amount.v)};
+}
+BIONER_INLINE Q where_greater(Q a, Q b, Q x, Q y) {
+  return {_mm512_mask_mov_epi32(y.v, _mm512_cmpgt_epi32_mask(a.v, b.v), x.v)};
+}
+BIONER_INLINE unsigned greater_bits(Q a, Q b) { return _mm512_cmpgt_epi32_mask(a.v, b.v); }
+template <int kSize>
+BIONER_INLINE Q look_up(const std::int32_t* table, Q index) {
+  if constexpr (kSize <= 16) return {_mm512_permutexvar_epi32(index.v, Q::load(table).v)};
+  return {_mm512_permutex2var_epi32(Q::load(table).v, index.v, Q::load(table + 16).v)};
+}
+BIONER_INLINE std::int32_t reduce_max(Q a) { return _mm512_reduce_max_epi32(a.v); }
+
+#endif
+
+}  // namespace bioner::BIONER_ISA
