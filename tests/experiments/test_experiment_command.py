@@ -64,6 +64,19 @@ def test_a_result_holds_what_is_needed_to_believe_it(whole: Path, data: Path) ->
     assert sorted(path.name for path in folder.iterdir()) == ["log.txt", "predictions", "result.json"]
 
 
+def test_the_published_networks_are_scored_on_test_at_every_evaluation(whole: Path) -> None:
+    for result in Store(whole).results():
+        run, history = result["run"], result["history"]
+        if run.model == "best":
+            assert not any("test" in record for record in history)
+            continue
+        assert all(set(record["test"]) == set(record["devel"]) for record in history)
+        # What is scored while training is what the saved bundle gives.
+        at = next(record for record in history if record["step"] == result["selected_step"])
+        for task, f1 in at["test"].items():
+            assert f1 == pytest.approx(result["scores"][task]["test"]["f1"])
+
+
 def test_a_run_is_the_training_that_train_does(whole: Path, data: Path, tmp_path: Path) -> None:
     result = next(r for r in Store(whole).results() if r["run"].model == "best" and len(r["run"].tasks) == 1)
     config = TrainConfig(

@@ -68,6 +68,13 @@ def register(app: typer.Typer) -> None:
         keep_models: Annotated[
             bool, typer.Option("--keep-models", help="Keep the bundle of every run.")
         ] = False,
+        replication: Annotated[
+            bool,
+            typer.Option(
+                "--replication/--no-replication",
+                help="mlp, cnn: also report the published maximum of test F1; nothing is selected by it.",
+            ),
+        ] = True,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="List the runs and estimate their time; train nothing.")
         ] = False,
@@ -87,7 +94,7 @@ def register(app: typer.Typer) -> None:
             return
         programme = _programme(
             names, data, vectors, corpora, seeds, threads, device, config, train or [], exclude_seen,
-            required=required, only=only, keep_models=keep_models,
+            required=required, only=only, keep_models=keep_models, replication=replication,
         )  # fmt: skip
         count = jobs or _default_jobs(threads, device)
         if dry_run:

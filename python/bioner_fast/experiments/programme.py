@@ -34,6 +34,8 @@ class Programme:
         required: only the runs that a closing run must contain.
         only: pattern of run ids, as in ``*BC2GM*``; None for all.
         device, threads, keep_models: of every run.
+        replication: whether the published networks are scored on test at every evaluation, for the column
+            "maximum on test".
         command: the command line, for the record.
     """
 
@@ -48,6 +50,7 @@ class Programme:
     device: str = "auto"
     threads: int = 1
     keep_models: bool = False
+    replication: bool = True
     command: str = ""
 
     def runs(self) -> dict[str, Run]:
@@ -178,6 +181,7 @@ def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
         "config": programme.config(run),
         "keep_model": programme.keep_models,
         "exclude": programme.settings.exclude_seen,
+        "replication": programme.replication and run.model != "best",
         "record": {
             "id": name,
             "run": asdict(run),

@@ -24,6 +24,7 @@ from bioner_fast.errors import BionerError
 from bioner_fast.experiments.contamination import Seen, write_without
 from bioner_fast.experiments.counts import counts_of_file, pack
 from bioner_fast.experiments.provenance import software
+from bioner_fast.experiments.replication import TestScores
 from bioner_fast.experiments.store import FORMAT, locked
 from bioner_fast.files import replace_directory, write_json
 from bioner_fast.training.config import TrainConfig
@@ -59,7 +60,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         job: ``folder`` of the run, ``config`` (values of TrainConfig), ``keep_model``, ``exclude`` (whether
-            to leave out what other tasks' devel and test splits have), ``record`` (facts for the result).
+            to leave out what other tasks' devel and test splits have), ``replication`` (whether to score test
+            at every evaluation), ``record`` (facts for the result).
 
     Returns:
         ``{"status": "done" | "failed" | "busy", ...}``.
@@ -101,7 +103,8 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         values["tasks"], left_out = _without_seen(values, out.parent / "corpora")
     config = TrainConfig(**values, out=str(out))
     resume = _can_resume(config, out)
-    result = train(config, resume=resume, force=not resume and out.exists())
+    observer = TestScores() if job["replication"] else None
+    result = train(config, resume=resume, force=not resume and out.exists(), observer=observer)
     facts = {
         "format": FORMAT,
         **job["record"],
