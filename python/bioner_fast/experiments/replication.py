@@ -1,8 +1,8 @@
 """Replication of the published readout: the test split scored at every evaluation.
 
 The published scripts keep the highest test F1 of all evaluations. That selects on test, so it is no result;
-it is reported beside the results, under its name, to be compared with the paper's numbers. Nothing in training
-sees it.
+it is reported beside the results, under its name, to be compared with the paper's numbers. Nothing in
+training sees it.
 """
 
 from __future__ import annotations
