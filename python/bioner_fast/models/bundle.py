@@ -119,6 +119,8 @@ class Bundle:
         provenance: package version, command, seed, digests of corpora, scores.
         size: bytes on disk.
         inference: what was measured about faster precisions, if anything was.
+        merge_types: whether the heads tag as one, with normal types (see tagging.merge).
+        normal_types: normal name of every entity type of the heads.
     """
 
     path: Path
@@ -129,6 +131,8 @@ class Bundle:
     provenance: Mapping[str, Any]
     size: int
     inference: Inference | None = None
+    merge_types: bool = False
+    normal_types: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str | None = None) -> TaskHead:
         """The head called ``name``; without a name, the only entity head.
@@ -166,6 +170,7 @@ def save_bundle(
     precision: str = "float16",
     provenance: Mapping[str, Any] | None = None,
     word_table: Tensor | None = None,
+    merge_types: bool = False,
     force: bool = False,
 ) -> Path:
     """Write a bundle, whole or not at all.
@@ -180,6 +185,7 @@ def save_bundle(
         provenance: JSON-able facts; the package version is added.
         word_table: [2 + V, D], where it is not the network's own (a network trained on the corpus' rows
             only).
+        merge_types: tag with all heads as one, see :func:`bioner_fast.tagging.merge.to_normal_types`.
         force: replace an existing folder.
 
     Raises:
@@ -214,6 +220,7 @@ def save_bundle(
         },
         "network": {**network.config, "rows": int(table.shape[0])},
         "tasks": [_task_facts(head) for head in tasks],
+        **({"merge_types": True} if merge_types else {}),
         "provenance": {"package_version": __version__, **(provenance or {})},
     }
     for head in tasks:
@@ -397,7 +404,15 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         scores = {str(task): dict(values) for task, values in measured["devel"].items()}
         ranges = load_tensors(folder / _INFERENCE)
         inference = Inference(ranges, scores, tuple(map(str, measured["allowed"])))
-    return Bundle(folder, network, vocabulary, schema, tasks, provenance, _size(folder), inference)
+    names = {
+        str(kind): str(normal)
+        for entry in facts["tasks"]
+        for kind, normal in entry.get("normal_types", {}).items()
+    }
+    merged = bool(facts.get("merge_types", False))
+    return Bundle(
+        folder, network, vocabulary, schema, tasks, provenance, _size(folder), inference, merged, names
+    )
 
 
 def _strings(buffer: NDArray[Any], offsets: NDArray[Any], path: Path) -> StringColumn:

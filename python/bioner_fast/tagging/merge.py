@@ -1,8 +1,9 @@
-"""What ``--merge`` does with entities of different tasks that overlap."""
+"""What ``--merge`` does with entities of different tasks that overlap, and models of ``train --merge-types``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from bioner_fast.data.document import Entity
 
@@ -35,3 +36,30 @@ def merge_entities(entities: list[Entity], task_order: Mapping[str, int]) -> lis
         if all(entity.end <= other.start or other.end <= entity.start for other in kept):
             kept.append(entity)
     return sorted(kept, key=lambda e: e.start)
+
+
+def to_normal_types(entities: Sequence[Entity], names: Mapping[str, str]) -> list[Entity]:
+    """Entities under their normal types; what several tasks find alike is there once.
+
+    Corpora call the same thing by different names and each labels only some of the things there are. A model
+    trained on several of them with ``--merge-types`` tags as one: every entity takes the normal name of its
+    type, and of those with the same place and the same normal type the one with the highest score is kept (of
+    equal scores the first). What still overlaps, in place or in type, is settled by :func:`merge_entities`.
+
+    Args:
+        entities: of one passage, of all tasks.
+        names: normal names by type; a type that is not there keeps its own.
+
+    Example:
+        >>> a = Entity(0, 3, "GGP", "p53", score=0.7, task="a")
+        >>> b = Entity(0, 3, "GENE", "p53", score=0.9, task="b")
+        >>> [(e.type, e.task) for e in to_normal_types([a, b], {"GGP": "gene", "GENE": "gene"})]
+        [('gene', 'b')]
+    """
+    best: dict[tuple[int, int, str], Entity] = {}
+    for entity in entities:
+        named = dataclasses.replace(entity, type=names.get(entity.type, entity.type))
+        key = named.start, named.end, named.type
+        if key not in best or (named.score or 0.0) > (best[key].score or 0.0):
+            best[key] = named
+    return list(best.values())

@@ -20,7 +20,7 @@ from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
-from bioner_fast.tagging.merge import merge_entities
+from bioner_fast.tagging.merge import merge_entities, to_normal_types
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
 
 Ints = NDArray[np.int64]
@@ -115,7 +115,8 @@ class Tagger:
             texts: strings (their ids are "1", "2", ...) or documents. Documents are not changed; the results
                 are new ones, with what they had and the entities found.
             batch_tokens: tokens worked on together (at least one document). No effect on the results.
-            merge: resolve overlaps between tasks, see :func:`merge_entities`.
+            merge: resolve overlaps between tasks, see :func:`merge_entities`. A bundle that was trained with
+                --merge-types always does, under normal types, see :func:`to_normal_types`.
             keep_tokens: give every document its tokens and tags, as column files need them.
 
         Returns:
@@ -178,6 +179,8 @@ class Tagger:
     ) -> list[Document]:
         """New documents with what was found in them; arguments as for :meth:`tag`."""
         new: list[list[list[Entity]]] = [[[] for _ in d.passages] for d in prepared.documents]
+        normal = self.bundle.merge_types
+        merge = merge or normal
         for one in found:
             name, types = one.head.name, one.head.tagset.types
             piece_of = np.searchsorted(prepared.piece_tokens, one.start, "right") - 1
@@ -198,6 +201,9 @@ class Tagger:
         order = {head.name: rank for rank, head in enumerate(self.bundle.tasks)}
         result = []
         for document, per_passage in zip(prepared.documents, new, strict=True):
+            if normal:
+                names = self.bundle.normal_types
+                per_passage = [to_normal_types(entities, names) for entities in per_passage]
             if merge:
                 per_passage = [merge_entities(entities, order) for entities in per_passage]
             passages = list(map(_with_entities, document.passages, per_passage))

@@ -81,6 +81,9 @@ class TrainConfig:
     sharing: str | None = _flag(
         None, "Several tasks: multi-output (the default) or dependent (exactly two, the first trained first)."
     )
+    merge_types: bool = _flag(
+        False, "The model tags with all tasks as one: normal types (gene, chemical, ...), overlaps resolved."
+    )
     data: str | None = _flag(
         None, "Folder that holds a folder per task with train.tsv, devel.tsv and test.tsv."
     )

@@ -145,6 +145,7 @@ def _train(
         schema=prepared.schema,
         precision=config.vector_precision,
         provenance=facts,
+        merge_types=config.merge_types,
         force=True,  # what may lie there is this run's own, from a process that was stopped after this point
     )
     devel = {task.name: task.devel.corpus for task in prepared.tasks if task.devel is not None}
