@@ -1,13 +1,12 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_bundle import WORDS, heads, network
-from tiny_corpora import small, write_task
 
 from bioner_fast.data.document import Entity
 from bioner_fast.data.strings import StringColumn
@@ -16,6 +15,8 @@ from bioner_fast.models.bundle import load_bundle, save_bundle
 from bioner_fast.tagging.merge import to_normal_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.train import train
+from tiny_bundle import WORDS, heads, network
+from tiny_corpora import small, write_task
 
 TEXT = "Familial breast cancer and TNF alpha mutation in patients with Crohn disease of the cell. " * 3
 NAMES = {"Disease": "disease", "Cancer": "disease", "GGP": "gene", "GENE": "gene"}
@@ -67,7 +68,7 @@ def test_a_bundle_of_merged_types_tags_as_one(taggers: tuple[Tagger, Tagger]) ->
     before, after = (tagger.tag([TEXT])[0].entities for tagger in taggers)
     assert {e.type for e in before} == {"Disease", "Gene", "Cell"}
     assert {e.type for e in after} <= {"disease", "gene", "cell"}
-    for left, right in zip(after, after[1:], strict=False):
+    for left, right in itertools.pairwise(after):
         assert left.end <= right.start
     spans = {(e.start, e.end, e.type.lower(), e.score) for e in before}
     assert {(e.start, e.end, e.type, e.score) for e in after} <= spans

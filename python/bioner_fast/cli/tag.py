@@ -71,8 +71,8 @@ def register(app: typer.Typer) -> None:
         """Find entities in text or documents; they come out in the order they came in, under their own ids.
 
         Offsets are Unicode code points into the text as given. With several tasks in the model all entities
-        are kept, each with its task, unless --merge is given or it was trained with --merge-types. Tags of column files are not taken for
-        annotations: the columns of the model stand to the right of them.
+        are kept, each with its task, unless --merge is given or it was trained with --merge-types. Tags of
+        column files are not taken for annotations: the columns of the model stand to the right of them.
 
         Into a folder, every input becomes one file, written whole or not at all, and manifest.json says what
         was done. A bad document is listed and left out.

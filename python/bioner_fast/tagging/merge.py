@@ -1,4 +1,4 @@
-"""What ``--merge`` does with entities of different tasks that overlap, and models of ``train --merge-types``."""
+"""What ``--merge`` does with entities of several tasks, and a model of ``train --merge-types``."""
 
 from __future__ import annotations
 
