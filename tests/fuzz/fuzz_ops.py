@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 from bioner_fast import ops
 from bioner_fast.ops import _native
+from reference import crf as crf_reference
 from reference import viterbi as viterbi_reference
 from reference import window as window_reference
 
@@ -91,6 +92,15 @@ class Fuzzer:
             ids[self.random.integers(0, tokens)] = (-1, rows, 2**31 - 1)[self.random.integers(0, 3)]
         return ids
 
+    def tags(self, tokens: int, k: int) -> torch.Tensor:
+        """Gold tags, sometimes out of range or of another shape or dtype."""
+        tags = torch.from_numpy(self.random.integers(0, max(k, 1), tokens))
+        if tokens and self.chance(0.06):
+            tags[self.random.integers(0, tokens)] = (-1, k, 2**63 - 1, -(2**63))[self.random.integers(0, 4)]
+        if self.chance(0.04):
+            tags = tags[:-1]
+        return tags.to(torch.int32) if self.chance(0.04) else tags
+
     def window(self) -> Any:
         return (1, 3, 5, 7, 9, 2, 0, -1, 10**12, 3.0, None)[
             self.random.integers(0, 5) if self.chance(0.9) else self.random.integers(0, 11)
@@ -104,6 +114,12 @@ def plain(tensor: torch.Tensor) -> np.ndarray:
 
 def same(found: torch.Tensor, expected: np.ndarray) -> None:
     if not np.array_equal(plain(found), expected, equal_nan=found.dtype.is_floating_point):
+        raise AssertionError(f"wrong answer: {found} instead of {expected}")
+
+
+def close(found: torch.Tensor, expected: np.ndarray) -> None:
+    tolerance = 1e-4 if found.dtype == torch.float32 else 1e-9
+    if not np.allclose(plain(found), expected, rtol=tolerance, atol=tolerance):
         raise AssertionError(f"wrong answer: {found} instead of {expected}")
 
 
@@ -186,8 +202,68 @@ def fuzz_viterbi(fuzz: Fuzzer) -> None:
     same(scores, expected[1].astype(plain(scores).dtype))
 
 
+def fuzz_crf(fuzz: Fuzzer) -> None:
+    n, k = int(fuzz.random.integers(0, 20)), int(fuzz.random.integers(0, 8))
+    dtype = torch.float32 if fuzz.chance(0.5) else torch.float64
+    emissions, transitions = fuzz.tensor(n, k, dtype=dtype), fuzz.tensor(k, k, dtype=dtype)
+    start = fuzz.tensor(k, dtype=dtype) if fuzz.chance(0.5) else None
+    end = fuzz.tensor(k, dtype=dtype) if fuzz.chance(0.5) else None
+    offsets, tags = fuzz.offsets(n), fuzz.tags(n, k)
+    arrays = [None if t is None else plain(t) for t in (emissions, transitions, offsets, start, end)]
+    if fuzz.chance(0.3):
+        close(
+            ops.crf_marginals(emissions, transitions, offsets, start, end), crf_reference.marginals(*arrays)
+        )
+        return
+    emissions.requires_grad_(emissions.dtype.is_floating_point)
+    found = ops.crf_log_likelihood(emissions, tags, transitions, offsets, start, end)
+    expected = crf_reference.log_likelihood(arrays[0], tags.numpy(), *arrays[1:])
+    close(found, expected)
+    upstream = torch.from_numpy(fuzz.random.integers(-3, 4, found.shape)).to(found.dtype)
+    (gradient,) = torch.autograd.grad(found, emissions, upstream)
+    wanted = np.eye(k)[tags.numpy()] - crf_reference.marginals(*arrays)
+    weights = np.where(expected > -np.inf, plain(upstream), 0)  # an impossible gold path has no gradient
+    close(gradient, wanted * np.repeat(weights, np.diff(offsets.numpy()))[:, None])
+
+
+def fuzz_span_marginals(fuzz: Fuzzer) -> None:
+    n, k = int(fuzz.random.integers(1, 12)), int(fuzz.random.integers(1, 5))
+    emissions, transitions = fuzz.tensor(n, k, dtype=torch.float64), fuzz.tensor(k, k, dtype=torch.float64)
+    offsets, tags = fuzz.offsets(n), fuzz.tags(n, k)
+    first, last = np.sort(fuzz.random.integers(-1 if fuzz.chance(0.1) else 0, n + 1, 2))
+    sentence = int(np.searchsorted(plain(offsets).ravel()[1:], first, "right")) if offsets.numel() else 0
+    spans = torch.tensor([[sentence, first, last]])
+    if fuzz.chance(0.1):
+        spans = spans[:, :2] if fuzz.chance(0.5) else spans.int()
+    found = ops.span_marginals(emissions, transitions, offsets, spans, tags)
+    begin, end = offsets[sentence : sentence + 2].tolist()
+    rows, span = plain(emissions)[begin:end], (int(first) - begin, int(last) - begin)
+    expected = 0.0
+    if len(crf_reference.marginals(rows, plain(transitions), [0, len(rows)]).nonzero()[0]):
+        expected = crf_reference.span_marginal(rows, plain(transitions), tags.numpy()[begin:end], span)
+    close(found, np.array([expected]))
+
+
+def fuzz_padded(fuzz: Fuzzer) -> None:
+    """The module: a mask of any shape and pattern."""
+    batch, length, k = (int(fuzz.random.integers(1, high)) for high in (5, 8, 6))
+    crf = ops.CRF(k, batch_first=True).double()
+    emissions = fuzz.tensor(batch, length, k, dtype=torch.float64)
+    mask = fuzz.tensor(batch, length, dtype=torch.float64) > 0 if fuzz.chance(0.7) else None
+    found = crf.decode(emissions, mask)
+    kept = np.ones(emissions.shape[:2], bool) if mask is None else mask.numpy()
+    parameters = crf.transitions, crf.start_transitions, crf.end_transitions
+    transitions, start, end = (plain(p) for p in parameters)
+    rows = plain(emissions)[kept]
+    offsets = np.concatenate([[0], np.cumsum(kept.sum(1))])
+    expected = viterbi_reference.decode(rows, transitions, offsets, start, end)[0]
+    if [tag for path in found for tag in path] != expected.tolist():
+        raise AssertionError(f"wrong answer: {found} instead of {expected}")
+
+
 TARGETS: tuple[Callable[[Fuzzer], None], ...] = (
-    fuzz_gather, fuzz_gather_ids, fuzz_embedding, fuzz_binding, fuzz_viterbi,
+    fuzz_gather, fuzz_gather_ids, fuzz_embedding, fuzz_binding, fuzz_viterbi, fuzz_crf, fuzz_span_marginals,
+    fuzz_padded,
 )  # fmt: skip
 
 

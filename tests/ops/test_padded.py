@@ -130,3 +130,14 @@ def test_wrong_arguments(call, message) -> None:
     with pytest.raises(ValueError) as caught:
         call()
     assert message in str(caught.value)
+
+
+def test_what_is_no_tensor_or_no_int_is_named() -> None:
+    with pytest.raises(TypeError, match=r"`num_tags` must be an int, got str"):
+        CRF("x")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`values` must be a tensor, got list"):
+        pack([1], torch.ones(1, 1, dtype=torch.bool))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`mask` must be a tensor, got list"):
+        pack(torch.ones(1, 1), [True])  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"`values` must be a tensor, got list"):
+        unpack([1], torch.ones(1, 1, dtype=torch.bool))  # type: ignore[arg-type]

@@ -169,7 +169,7 @@ def test_random_batches_on_every_level(lengths, k, kind, seed, readout) -> None:
 
 @pytest.mark.parametrize("kind", ["normal", "near", "limits"])
 def test_the_same_bits_for_every_level_and_number_of_threads(kind) -> None:
-    """A batch that is split between threads, with several sentences in every vector; equality, not tolerance."""
+    """A batch that is split between threads and fills the vectors; equality, not tolerance."""
     rng = np.random.default_rng(3)
     before = torch.get_num_threads()
     try:

@@ -26,12 +26,14 @@ def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         ``values[N, ...]``, the tokens in order, and offsets, int64 ``[B + 1]``.
 
     Raises:
-        TypeError, ValueError: `mask` is no bool or integer tensor, or not of shape ``[B, T]``.
+        TypeError, ValueError: `values` is no tensor, or `mask` no bool or integer tensor of shape ``[B, T]``.
 
     Example:
         >>> pack(torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]]))
         (tensor([1, 2, 3]), tensor([0, 2, 3]))
     """
+    if not isinstance(values, Tensor):
+        raise TypeError(f"`values` must be a tensor, got {type(values).__name__}")
     mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
     if values.shape[:2] != mask.shape:
         raise ValueError(f"`mask` must have shape [B, T] = {list(values.shape[:2])}, got {list(mask.shape)}")
@@ -40,15 +42,18 @@ def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
-    """The inverse of :func:`pack`: ``[B, T, ...]`` with `fill` at padding.
+    """The inverse of :func:`pack`: ``[B, T, ...]`` with `fill` at padding. It raises as that does.
 
     Example:
         >>> unpack(torch.tensor([1, 2, 3]), torch.tensor([[True, True], [True, False]]))
         tensor([[1, 2],
                 [3, 0]])
     """
+    if not isinstance(values, Tensor):
+        raise TypeError(f"`values` must be a tensor, got {type(values).__name__}")
+    mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
     padded = values.new_full((*mask.shape, *values.shape[1:]), fill)
-    padded[mask.bool()] = values
+    padded[mask] = values
     return padded
 
 
@@ -68,6 +73,7 @@ class CRF(nn.Module):
         transitions: ``[K, K]``, row = from, column = to.
 
     Raises:
+        TypeError: `num_tags` is no int; or, from any method, an argument is no tensor or of another dtype.
         ValueError: `num_tags` is not in 1 .. 256; or, from any method, a shape, a mask or a tag is wrong.
 
     Example:
@@ -81,6 +87,8 @@ class CRF(nn.Module):
     """
 
     def __init__(self, num_tags: int, batch_first: bool = False) -> None:
+        if isinstance(num_tags, bool) or not isinstance(num_tags, int):
+            raise TypeError(f"`num_tags` must be an int, got {type(num_tags).__name__}")
         if not 1 <= num_tags <= 256:
             raise ValueError(f"`num_tags` must be between 1 and 256, got {num_tags}")
         super().__init__()
