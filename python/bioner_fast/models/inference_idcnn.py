@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
+from bioner_fast.features.word_forms import AFFIX_COLUMNS
 from bioner_fast.models.idcnn import Block, IdcnnNetwork
 from bioner_fast.models.inference import (
     Engine,
@@ -119,7 +120,12 @@ class IdcnnEngine(Engine):
             words, form_of = (distinct & 0xFFFFFFFF).astype(np.int32), distinct >> 32
         characters, affixes = forms.characters[form_of], forms.affixes[form_of]
         table = np.concatenate(
-            [characters, affixes.view(np.uint8).reshape(len(words), -1), words[:, None].view(np.uint8)], 1
+            [
+                characters,
+                affixes.view(np.uint8).reshape(len(words), 4 * AFFIX_COLUMNS),
+                words[:, None].view(np.uint8),
+            ],
+            1,
         )
         data, size = table.tobytes(), table.shape[1]
         keys = [data[at : at + size] for at in range(0, len(data), size)]

@@ -193,6 +193,8 @@ def linear(values: Tensor, index: Tensor, weights: Weights, finish: Finish, thre
     Raises:
         ValueError: a shape does not fit, or an index lies outside.
     """
+    if len(index) == 0:
+        return
     argument = _native.argument
     _native.extension().infer_linear(
         TYPES[weights.precision],
@@ -243,6 +245,8 @@ def table_sum(
     Raises:
         ValueError: a shape does not fit, or an index lies outside.
     """
+    if rows == 0:
+        return
     argument = _native.argument
     _native.extension().infer_table_sum(
         argument(table),
