@@ -108,6 +108,13 @@ def test_resume_does_only_what_is_missing_damaged_or_changed(
     assert _tag(*arguments, "--resume") == 0
     assert "a.lines is tagged again: it has changed" in caplog.text
     assert "BRCA2" in untouched.read_text(encoding="utf-8")
+    (corpus / "sub" / "a.txt").write_text("Crohn disease\ncell\n", encoding="utf-8")
+    (corpus / "sub" / "a.txt").rename(corpus / "z.txt")
+    arguments = ("-m", model, corpus / "z.txt", "-o", f"{tmp_path / 'text'}/")
+    assert _tag(*arguments) == 0
+    assert _tag(*arguments, "--lines", "--resume") == 0
+    assert "z.txt is tagged again: it was read as text" in caplog.text
+    assert len((tmp_path / "text" / "z.jsonl").read_text(encoding="utf-8").splitlines()) == 2
 
 
 def test_resume_refuses_another_model_or_other_settings(

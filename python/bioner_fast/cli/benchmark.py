@@ -100,6 +100,9 @@ def register(app: typer.Typer) -> None:
             str, typer.Option(metavar="auto|cpu|cuda", help="Where the network runs.")
         ] = "auto",
         threads: Annotated[int | None, typer.Option(min=1, help="CPU threads; all cores by default.")] = None,
+        precision: Annotated[
+            str, typer.Option(metavar="auto|float32|bfloat16|int8", help="As for the command tag.")
+        ] = "auto",
         repeat: Annotated[int, typer.Option(min=1, help="Runs, of which the median is told.")] = 3,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:
@@ -117,6 +120,7 @@ def register(app: typer.Typer) -> None:
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.registry import get_format
         from bioner_fast.tagging.inputs import Input, find_inputs
+        from bioner_fast.tagging.precision import check_precision
         from bioner_fast.tagging.shards import TaggerSettings, TagOptions, check_output
         from bioner_fast.tagging.tagger import pick_device
         from bioner_fast.tagging.throughput import measure_tagging, write_sample
@@ -124,8 +128,9 @@ def register(app: typer.Typer) -> None:
         if get_format(output_format).writer is None:
             raise UsageError(f"{output_format} is read but not written; choose another --output-format")
         pick_device(device)
+        check_precision(precision)
         inputs = find_inputs(files, input_format) if files else []
-        settings = TaggerSettings(model, device, threads)
+        settings = TaggerSettings(model, device, threads, precision)
         options = TagOptions(output_format, batch_tokens=batch_tokens, lanes=settings.lanes())
         tagger = settings.load()
         check_output(tagger, output_format)
@@ -136,12 +141,13 @@ def register(app: typer.Typer) -> None:
                 inputs = [Input(str(sample), "jsonl", "sample")]
             result = measure_tagging(tagger, inputs, options, documents=documents, repeat=repeat)
         if as_json:
-            print_json({"model": str(model), "device": tagger.predictor.device.type, **result.to_json()})
+            where = {"device": tagger.predictor.device.type, "precision": tagger.predictor.precision}
+            print_json({"model": str(model), **where, **result.to_json()})
         else:
-            _print_tagging(result, tagger.predictor.device.type)
+            _print_tagging(result, f"{tagger.predictor.device.type}, {tagger.predictor.precision}")
 
 
-def _print_tagging(result: TagThroughput, device: str) -> None:
+def _print_tagging(result: TagThroughput, where: str) -> None:
     from bioner_fast.cli.output import print_table
     from bioner_fast.tagging.throughput import STAGES
 
@@ -157,7 +163,7 @@ def _print_tagging(result: TagThroughput, device: str) -> None:
             ]
             for name in STAGES
         ],
-        title=f"one stage after another, {device}",
+        title=f"one stage after another, {where}",
     )
     rates = (
         f"{result.tokens / result.seconds:,.0f} tokens/s",

@@ -33,6 +33,7 @@ class ShardRecord:
 
     Attributes:
         input: its path as given.
+        format: what it was read as.
         input_bytes, input_sha256: what it was when it was read.
         output: name of the output in the output folder; None if the input could not be read.
         output_bytes, output_sha256: what was written.
@@ -41,6 +42,7 @@ class ShardRecord:
     """
 
     input: str
+    format: str
     input_bytes: int
     input_sha256: str
     output: str | None = None
@@ -71,6 +73,7 @@ class ShardRecord:
         output = record["output"]
         return cls(
             input=str(record["input"]),
+            format=str(record["format"]),
             input_sha256=str(record["input_sha256"]),
             output=None if output is None else str(output),
             output_sha256=str(record["output_sha256"]),

@@ -72,7 +72,6 @@ def tag_files(
     force: bool = False,
     errors_file: Path | None = None,
     stdin: BinaryIO | None = None,
-    identity: dict[str, object] | None = None,
     tagger: Tagger | None = None,
 ) -> RunSummary:
     """Tag every input into a file of its own in ``folder``.
@@ -92,7 +91,6 @@ def tag_files(
         errors_file: of bad documents; by default ``errors.ndjson`` in ``folder``, which exists only if
             there are some.
         stdin: what ``-`` means.
-        identity: further settings that must be the same on resumption.
         tagger: one that is loaded already, for a single worker.
 
     Raises:
@@ -105,7 +103,12 @@ def tag_files(
         raise UsageError("standard input (-) can be neither resumed nor shared by workers; name files")
     if not (settings.model / MANIFEST_NAME).is_file():
         load_bundle(settings.model)  # says what is wrong with it
-    facts = {"output_format": options.output_format, "merge": options.merge, **(identity or {})}
+    facts = {
+        "output_format": options.output_format,
+        "merge": options.merge,
+        "device": settings.device,
+        "precision": settings.precision,
+    }
     with ExitStack() as stack:
         run = stack.enter_context(
             RunFolder(folder, run_identity(settings.model, facts), resume=resume, force=force)
@@ -189,6 +192,8 @@ def _kept(
             return "its output is missing"
         if shard.target.stat().st_size != record.output_bytes or sha256(shard.target) != record.output_sha256:
             return "its output is not whole"
+        if shard.input.format != record.format:
+            return f"it was read as {record.format}"
         if digest_input(shard.input.path) != (record.input_bytes, record.input_sha256):
             return "it has changed"
         return None

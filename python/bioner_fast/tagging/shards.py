@@ -203,10 +203,11 @@ def tag_shard(
         if options.strict:
             raise
         bad = outcome.bad if error.record in outcome.bad else [*outcome.bad, error.record]
-        return ShardRecord(source, size, digest, errors=tuple(bad))
+        return ShardRecord(source, shard.input.format, size, digest, errors=tuple(bad))
     counts = outcome.counts
     return ShardRecord(
         input=source,
+        format=shard.input.format,
         input_bytes=size,
         input_sha256=digest,
         output=str(shard.target),
