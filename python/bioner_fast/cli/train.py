@@ -104,6 +104,7 @@ def _train(values: dict[str, Any]) -> None:
         config = TrainConfig(**given)
 
     from bioner_fast.training.loop import TrainingInterrupted
+    from bioner_fast.training.ranks import is_first
     from bioner_fast.training.train import train
 
     try:
@@ -111,7 +112,8 @@ def _train(values: dict[str, Any]) -> None:
     except TrainingInterrupted as stop:
         print(f"bioner-fast: {stop}", file=sys.stderr)  # noqa: T201
         raise SystemExit(130) from None  # all is said
-    _show(result, as_json=beside["as_json"])
+    if is_first():
+        _show(result, as_json=beside["as_json"])
 
 
 def _show(result: TrainResult, *, as_json: bool) -> None:

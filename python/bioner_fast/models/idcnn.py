@@ -284,8 +284,8 @@ class IdcnnNetwork(Network):
         distinct, places = torch.unique(forms.ids[low:high], return_inverse=True)
         unknown = ids == UNKNOWN_ROW
         if self.training and self.shape.word_dropout > 0:
-            dropped = torch.rand(len(distinct), device=ids.device) < self.shape.word_dropout
-            unknown = unknown | dropped[places]
+            kept = dropout(torch.ones(len(distinct), 1, device=ids.device), self.shape.word_dropout)
+            unknown = unknown | (kept == 0).view(-1)[places]
         words = self.embedding(ids, ids) * self.word_scale
         parts = [torch.where(unknown[:, None], self.unknown, words)]
         if (looks := self._looks(forms, distinct)) is not None:

@@ -23,10 +23,18 @@ def available(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype in _native.FULL_FLOATS
 
 
+_salt = 0
+
+
+def set_salt(number: int) -> None:
+    """Processes that draw the same :func:`seeds` get different ones if their salts differ."""
+    global _salt
+    _salt = number * 0x9E3779B97F4A7C15 & (2**63 - 1)
+
+
 def seeds(count: int) -> list[int]:
     """Seeds for :func:`dropout` and :func:`gated_block`, from Torch's generator of the CPU."""
-    drawn: list[int] = torch.empty(count, dtype=torch.int64).random_().tolist()
-    return drawn
+    return [seed ^ _salt for seed in torch.empty(count, dtype=torch.int64).random_().tolist()]
 
 
 def dropout(values: Tensor, share: float, seed: int, dtype: torch.dtype | None = None) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bioner_fast.errors import BionerError
+from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
@@ -27,6 +27,7 @@ from bioner_fast.training.evaluation import Selector, score_devel
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.progress import Progress
+from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import (
     Batches,
     SentenceBatches,
@@ -82,28 +83,30 @@ class Phase:
     redraw: bool  # whether its slice is drawn anew every epoch
 
 
-def plan_phases(config: TrainConfig, prepared: Prepared) -> list[Phase]:
-    """The published course of training for each kind of sharing; an idcnn has one phase of sentences."""
+def plan_phases(config: TrainConfig, prepared: Prepared, processes: int = 1) -> list[Phase]:
+    """The published course of training for each kind of sharing; an idcnn has one phase of sentences.
+
+    Each of several processes takes its share of batches that are so many times larger.
+    """
     tasks = prepared.tasks
     assert config.batch_size is not None
+    batch_size = config.batch_size * processes
     if config.arch == "idcnn":
         assert config.epochs is not None
         heads = tuple(range(len(tasks)))
-        sentences = MixedSentenceBatches(training_text(tasks, heads), config.batch_size)
+        sentences = MixedSentenceBatches(training_text(tasks, heads), batch_size)
         return [Phase(heads, sentences, config.epochs, True, False)]
     if config.sharing == "multi-output":
         assert config.steps is not None
         assert config.evaluate_every is not None
         heads = tuple(range(len(tasks)))
-        spans = SpanBatches(
-            training_text(tasks, heads), config.batch_size, config.steps, config.evaluate_every
-        )
+        spans = SpanBatches(training_text(tasks, heads), batch_size, config.steps, config.evaluate_every)
         return [Phase(heads, spans, spans.epochs, True, False)]
     assert config.epochs is not None
     kind = SentenceBatches if config.batches == "sentences" else TokenBatches
 
     def phase(head: int, redraw: bool) -> Phase:
-        batches = kind(training_text(tasks, (head,)), config.batch_size or 1)
+        batches = kind(training_text(tasks, (head,)), batch_size)
         return Phase((head,), batches, config.epochs or 1, head == 0, redraw)
 
     if config.sharing == "dependent":
@@ -121,6 +124,7 @@ class Trainer:
         heads: of the network, with their decoders.
         checkpoints: where states are saved.
         metrics: takes a line per evaluation.
+        ranks: the processes that train it together.
     """
 
     def __init__(
@@ -131,11 +135,13 @@ class Trainer:
         heads: Sequence[TaskHead],
         checkpoints: CheckpointFolder,
         metrics: MetricsFile,
+        ranks: Ranks | None = None,
     ) -> None:
+        self.ranks = ranks or Ranks()
         self.config, self.prepared, self.network, self.heads = config, prepared, network, heads
         self.checkpoints, self.metrics = checkpoints, metrics
         self.device = network.embedding.words.device
-        self.phases = plan_phases(config, prepared)
+        self.phases = plan_phases(config, prepared, self.ranks.size)
         self.selector = Selector(config, prepared.tasks)
         self.at = Position()
         self.random = np.random.default_rng(config.seed)
@@ -160,7 +166,7 @@ class Trainer:
             BionerError: the loss is not finite.
         """
         total = sum(self._steps(phase) for phase in self.phases)
-        with Progress(total, self.at.step) as progress, _stop_signals() as stop:
+        with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
             while self.at.phase < len(self.phases):
                 phase = self.phases[self.at.phase]
                 while self.at.epoch < phase.epochs and not self._out_of_patience():
@@ -189,7 +195,7 @@ class Trainer:
         plan = batches.plan(self.random, start, end, at.epoch)
         label = self._label(phase)
         self.network.train()
-        step = Step(self.network, self.optimizer, self.average, self.constraints)
+        step = Step(self.network, self.optimizer, self.average, self.constraints, self.ranks)
         pending: list[Tensor] = []
         tokens = 0
         began = time.monotonic()
@@ -202,6 +208,7 @@ class Trainer:
                 loss = self._read_losses(pending)
                 progress.update(label, len(pending), tokens, loss)
                 pending.clear()
+                self.ranks.look()
                 self.trained_tokens, tokens = self.trained_tokens + tokens, 0
 
         for batch in batches.batches(plan, at.batch):  # type: ignore[arg-type]
@@ -211,6 +218,8 @@ class Trainer:
             if len(pending) == LOSS_EVERY:
                 look()
             if stop.is_set():
+                self.ranks.ask_to_stop()
+            if self.ranks.stopping:
                 look()
                 self.save()
                 raise TrainingInterrupted(
@@ -260,7 +269,8 @@ class Trainer:
             at.waited += 1
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
-        self.metrics.write(at.history)
+        if self.ranks.first:
+            self.metrics.write(at.history)
         shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in scores.items())
         progress.line(
             f"{self._label(phase)}: step {at.step}, loss {loss:.4f}, devel {shown or '-'}, "
@@ -331,6 +341,9 @@ class Trainer:
     def save(self) -> None:
         """Save a checkpoint: weights, optimiser, random states, position in the epoch."""
         at = self.at
+        self._saved_at = (time.monotonic(), at.step)
+        if not self.ranks.first:
+            return
         random = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             random["cuda"] = torch.cuda.get_rng_state(self.device)
@@ -345,9 +358,13 @@ class Trainer:
         }
         if self.best:
             tensors[f"best-{at.best_step}"] = self.best
-        facts = {"step": at.step, "position": asdict(at), "random": self.random.bit_generator.state}
+        facts = {
+            "step": at.step,
+            "position": asdict(at),
+            "random": self.random.bit_generator.state,
+            "processes": self.ranks.size,
+        }
         self.checkpoints.save(facts, tensors)
-        self._saved_at = (time.monotonic(), at.step)
 
     def _checkpoint_due(self) -> bool:
         assert self._saved_at is not None
@@ -358,6 +375,11 @@ class Trainer:
     def load(self) -> None:
         """Go on from the checkpoint."""
         facts, groups = self.checkpoints.load()
+        if (started := facts.get("processes", 1)) != self.ranks.size:
+            raise UsageError(
+                f"--resume: the run was started with {started} processes, this is one of {self.ranks.size}; "
+                "their number fixes its batches"
+            )
         at = self.at = Position(**facts["position"])
         at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
         self.random.bit_generator.state = facts["random"]
@@ -383,7 +405,8 @@ class Trainer:
             torch.cuda.set_rng_state(random["cuda"], self.device)
         best = groups.get(f"best-{at.best_step}", {})
         self.best = {name: value.to(self.device) for name, value in best.items()}
-        self.metrics.write(at.history)
+        if self.ranks.first:
+            self.metrics.write(at.history)
 
 
 def _headline(facts: Mapping[str, Any]) -> str:

@@ -18,15 +18,17 @@ class Progress:
     Args:
         total: steps of the whole run.
         done: steps that are done already.
+        shown: false for a process that leaves reporting to another one.
     """
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int, done: int = 0, *, shown: bool = True) -> None:
         self.total, self.done = total, done
         self._first = done
         self._tokens = 0
         self._began = self._last = time.monotonic()
         self._bar: object | None = None
-        if sys.stderr.isatty():
+        self._shown = shown
+        if shown and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
@@ -63,7 +65,7 @@ class Progress:
         facts = f"loss {loss:.4f}  {speed:,.0f} tokens/s"
         if self._bar is not None:
             self._rich.update(self._task, completed=self.done, description=epoch, facts=facts)
-        elif now - self._last >= LINE_EVERY:
+        elif self._shown and now - self._last >= LINE_EVERY:
             self._last = now
             left = (self.total - self.done) * (now - self._began) / max(self.done - self._first, 1)
             logger.info("%s, step %d of %d, %s, %s left", epoch, self.done, self.total, facts, clock(left))
@@ -72,7 +74,7 @@ class Progress:
         """Print a line above the bar."""
         if self._bar is not None:
             self._rich.console.print(text, highlight=False, markup=False)
-        else:
+        elif self._shown:
             logger.info("%s", text)
 
 

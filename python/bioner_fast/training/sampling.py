@@ -58,6 +58,8 @@ class Batch:
         parts: per head with tokens in the batch: head, its rows in the batch, and their tags int64.
         size: n.
         offsets: per part, int64 sentence offsets among its rows, where the batch is of whole sentences.
+        total: what the loss is divided by, where that is more than this batch (tokens; sentences of a CRF):
+            the batch is one process's share of a larger one.
     """
 
     features: Features
@@ -65,6 +67,7 @@ class Batch:
     parts: tuple[tuple[int, slice, Tensor], ...]
     size: int
     offsets: tuple[Tensor, ...] = ()
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from bioner_fast.models.idcnn import IdcnnNetwork
 from bioner_fast.models.loss import clipped_cross_entropy
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
 
 
@@ -22,6 +23,7 @@ class Step:
         network: in training mode.
         optimizer: of its parameters.
         average: of the same; updated after each step.
+        ranks: the processes that share the batches.
         constraints: per head what its tag scheme allows, where the loss is that of a CRF; None for a softmax.
 
     Example:
@@ -35,8 +37,10 @@ class Step:
         optimizer: Optimizer,
         average: Average | None = None,
         constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.network, self.optimizer, self.average = network, optimizer, average
+        self.ranks = ranks or Ranks()
         self.constraints = constraints
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -45,12 +49,16 @@ class Step:
         Returns:
             Its mean loss, a scalar on the device: of a token, or with a CRF of a sentence.
         """
-        loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step(self.network.embedding.take_row_gradients())
+        batch = self.ranks.share(batch)
+        loss = self.loss(batch) if batch.size > 0 else None
+        if loss is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        rows = self.network.embedding.take_row_gradients()
+        total = self.ranks.add_gradients(list(self.optimizer.parameters.values()), loss)
+        self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table))
         if self.average is not None:
             self.average.update(self.optimizer.steps)
-        return loss.detach()
+        return total
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch."""
@@ -71,4 +79,4 @@ class Step:
                 for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
             ]
             size = sum(len(offsets) - 1 for offsets in batch.offsets)
-        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / size
+        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / (batch.total or size)

@@ -22,6 +22,7 @@ from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
 from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.tower import Tower
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
@@ -31,6 +32,7 @@ from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.folder import RunFolder
 from bioner_fast.training.loop import Observer, Trainer
 from bioner_fast.training.metrics import MetricsFile
+from bioner_fast.training.ranks import Ranks, processes
 
 # What may differ between a run and its continuation.
 _FREE = {"out", "checkpoint_every"}
@@ -68,7 +70,8 @@ def train(
 ) -> TrainResult:
     """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
 
-    One step is selected on devel; test is scored once, with the saved bundle.
+    One step is selected on devel; test is scored once, with the saved bundle. Processes that ``torchrun``
+    started train together (see ``training.ranks``); the first one writes.
 
     Args:
         config: settings; what is None takes its default.
@@ -102,12 +105,13 @@ def train(
     device = choose_device(config.device)
     config = _fixed(config.resolved(), device)
     folder = RunFolder(config.out or "")
-    starting = nullcontext() if resume else folder.starting(config, force=force)
     devices = [device] if device.type == "cuda" else []
     torch.set_num_threads(config.threads or threads_before)
     try:
-        with torch.random.fork_rng(devices=devices):
-            return _train(config, folder, device, began, starting, observer)
+        with processes(device) as ranks, torch.random.fork_rng(devices=devices):
+            writes = ranks.first and not resume
+            starting = folder.starting(config, force=force) if writes else nullcontext()
+            return _train(config, folder, device, began, starting, ranks, observer)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -118,16 +122,21 @@ def _train(
     device: torch.device,
     began: float,
     starting: AbstractContextManager[None],
+    ranks: Ranks,
     observer: Observer | None,
 ) -> TrainResult:
     with starting:
-        prepared, network, trainer = _build(config, folder, device)
+        prepared, network, trainer = _build(config, folder, device, ranks)
     trainer.observer = observer
+    ranks.wait()  # for the first one to clear the folder
     logger.info("%s", trainer.selector.rule)
     if folder.checkpoints.exists():
         trainer.load()
         logger.info("going on from step %d", trainer.at.step)
     trainer.run()
+    if not ranks.first:
+        ranks.wait()
+        return _read_result(folder)
     facts = {
         "config": json.loads(json.dumps(_set_values(config))),
         "corpora": prepared.digests,
@@ -135,6 +144,7 @@ def _train(
         "selection": trainer.selector.rule,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
+        "processes": ranks.size,
         "devel": trainer.at.best_scores,
     }
     save_bundle(
@@ -164,10 +174,13 @@ def _train(
     add_provenance(folder.model, {"scores": scores})
     write_json(folder.result, result.to_json())
     folder.close()
+    ranks.wait()
     return result
 
 
-def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tuple[Prepared, Network, Trainer]:
+def _build(
+    config: TrainConfig, folder: RunFolder, device: torch.device, ranks: Ranks
+) -> tuple[Prepared, Network, Trainer]:
     """All that comes before the first step; reads the data and writes nothing."""
     prepared = prepare(config, device)
     torch.manual_seed(config.seed)
@@ -188,7 +201,8 @@ def _build(config: TrainConfig, folder: RunFolder, device: torch.device) -> tupl
         )
         for task in prepared.tasks
     )
-    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, MetricsFile(folder.metrics))
+    metrics = MetricsFile(folder.metrics)
+    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, metrics, ranks)
     return prepared, network, trainer
 
 
@@ -259,6 +273,7 @@ def _windows(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
     )
     network = TaggingNetwork(shape)
     for tower in network.towers:
+        assert isinstance(tower, Tower)
         tower.batch_mask = config.dropout_mask == "batch"
     return network
 
