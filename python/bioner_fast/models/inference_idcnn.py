@@ -102,7 +102,8 @@ class IdcnnEngine(Engine):
         """
         gamma, beta, _ = self._input_norm
         bound = (taps * gamma).norm(dim=2) * self._channels**0.5 + (taps @ beta).abs()
-        return (bound.amax(0) / 32766).clamp_min(1e-30).contiguous()
+        steps: Tensor = (bound.amax(0) / 32766).clamp_min(1e-30).contiguous()
+        return steps
 
     def place(self, tokens: Tokens) -> Placed:
         """Forms and words to rows of features and of products with the first block's weights."""
