@@ -2,7 +2,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "bindings/dlpack.h"
 #include "bindings/tensor.h"
+#include "runtime/buffers.h"
 #include "runtime/simd.h"
 #include "runtime/thread_pool.h"
 
@@ -22,6 +24,49 @@ std::string compiler() {
 #else
   return "unknown";
 #endif
+}
+
+dlpack::DataType float_type(const std::string& dtype) {
+  if (dtype == "float16") return {dlpack::kFloat, 16, 1};
+  if (dtype == "bfloat16") return {dlpack::kBFloat, 16, 1};
+  if (dtype == "float32") return {dlpack::kFloat, 32, 1};
+  if (dtype == "float64") return {dlpack::kFloat, 64, 1};
+  throw py::type_error("`dtype` must be float16, bfloat16, float32 or float64, got " + dtype);
+}
+
+// What a capsule owns: freed by whoever takes the tensor, or with the capsule where nobody did.
+struct LentTensor {
+  dlpack::ManagedTensor managed;
+  std::int64_t shape[2];
+
+  static void free(dlpack::ManagedTensor* managed) {
+    auto* lent = static_cast<LentTensor*>(managed->manager);
+    give_buffer(lent->managed.tensor.data);
+    delete lent;
+  }
+};
+
+py::object take_output(std::int64_t rows, std::int64_t columns, const std::string& dtype) {
+  const dlpack::DataType type = float_type(dtype);
+  if (rows < 0 || columns < 0) throw py::value_error("`rows` and `columns` must not be negative");
+  const std::int64_t most = INT64_MAX / 16;
+  if (columns > 0 && rows > most / columns) return py::none();
+  void* data = take_buffer(rows * columns * (type.bits / 8));
+  if (data == nullptr) return py::none();
+  auto* lent = new LentTensor{{{data, {dlpack::kCpu, 0}, 2, type, nullptr, nullptr, 0}, nullptr, &LentTensor::free},
+                              {rows, columns}};
+  lent->managed.manager = lent;
+  lent->managed.tensor.shape = lent->shape;
+  PyObject* capsule = PyCapsule_New(&lent->managed, "dltensor", [](PyObject* object) {
+    if (PyCapsule_IsValid(object, "dltensor") == 0) return;  // taken: its new owner frees it
+    auto* managed = static_cast<dlpack::ManagedTensor*>(PyCapsule_GetPointer(object, "dltensor"));
+    managed->deleter(managed);
+  });
+  if (capsule == nullptr) {
+    LentTensor::free(&lent->managed);
+    throw py::error_already_set();
+  }
+  return py::reinterpret_steal<py::object>(capsule);
 }
 
 }  // namespace
@@ -47,6 +92,12 @@ void register_runtime(py::module_& module) {
 #endif
   module.attr("compiler") = compiler();
   module.attr("commit") = BIONER_COMMIT;
+  module.attr("recycled_bytes") = kRecycledBytes;
+  module.def("take_output", &take_output, py::arg("rows"), py::arg("columns"), py::arg("dtype"),
+             "A DLPack capsule [rows, columns] with any contents, whose memory is kept for the next one when it is "
+             "freed; None where such memory is not to be had.");
+  module.def("kept_buffer_bytes", &kept_buffer_bytes, "Bytes of freed outputs that are kept for the next ones.");
+  module.def("drop_buffers", &drop_buffers, "Return what kept_buffer_bytes counts to the system.");
   module.attr("hardware_threads") = hardware_threads();
   module.def(
       "simd_levels",

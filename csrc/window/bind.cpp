@@ -203,7 +203,7 @@ void window_grad_padding(const py::object& grad_object, const py::object& offset
 }
 
 // Sorts ids [N] into keys int64 [N], with scratch [N]. Returns (rows of a sparse gradient, whether
-// padding_idx is no id).
+// padding_idx is no id, runs).
 py::tuple embedding_sort(const py::object& ids_object, std::int64_t limit, std::int64_t padding_idx,
                          std::int64_t window_size, const py::object& keys_object,
                          const py::object& scratch_object) {
@@ -229,17 +229,20 @@ py::tuple embedding_sort(const py::object& ids_object, std::int64_t limit, std::
   const bool has_padding = tokens > 0 && window_size > 1;
   const std::int64_t plain = window::unique_rows(sorted, tokens, padding_idx, false, nullptr);
   const std::int64_t with = window::unique_rows(sorted, tokens, padding_idx, has_padding, nullptr);
+  const std::int64_t runs = window::run_count(sorted, tokens);
   const py::gil_scoped_acquire acquire;
-  return py::make_tuple(with, with > plain);
+  return py::make_tuple(with, with > plain, runs);
 }
 
 // The gradient of `weight`, from keys that embedding_sort made (on CUDA: torch.sort). `rows` is None for a
-// dense gradient out [V, D]; else it gets the rows, and out is [rows, D].
+// dense gradient out [V, D]; else it gets the rows, and out is [rows, D]. CPU only: run_rows, run_blocks and
+// run_tokens are memory for window::Runs.
 void embedding_grad_weight(const py::object& grad_object, const py::object& keys_object,
                            const py::object& offsets_object, std::int64_t window_size, std::int64_t limit,
                            std::int64_t padding_idx, bool padding_is_apart,
                            const py::object& padding_sum_object, const py::object& workspace_object,
-                           const py::object& slots_object, const py::object& rows_object,
+                           const py::object& run_rows_object, const py::object& run_blocks_object,
+                           const py::object& run_tokens_object, const py::object& rows_object,
                            const py::object& out_object, int threads,
                            [[maybe_unused]] std::uintptr_t stream) {
   const Tensor grad = Tensor::from(grad_object, "grad");
@@ -247,7 +250,9 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
   const Tensor offsets = Tensor::from(offsets_object, "offsets");
   const Tensor padding_sum = Tensor::optional(padding_sum_object, "padding_sum");
   const Tensor workspace = Tensor::from(workspace_object, "workspace");
-  const Tensor slots = Tensor::optional(slots_object, "slots");
+  const Tensor run_rows = Tensor::optional(run_rows_object, "run_rows");
+  const Tensor run_blocks = Tensor::optional(run_blocks_object, "run_blocks");
+  const Tensor run_tokens = Tensor::optional(run_tokens_object, "run_tokens");
   const Tensor rows = Tensor::optional(rows_object, "rows");
   const Tensor out = Tensor::from(out_object, "out");
   const Scalar scalar = scalar_of(grad);
@@ -263,9 +268,11 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
     padding_sum.require_dtype({accumulator_of(scalar)}).require_shape({width}, "[D]").require_device_of(grad);
   }
   workspace.require_dtype({accumulator_of(scalar)}).require_device_of(grad);
-  workspace.require_shape({window::key_block_count(tokens), 3, width}, "[blocks, 3, D]");
   const auto* sorted = keys.as<const std::uint64_t>();
-  if (!grad.is_cuda) {
+  const std::int64_t blocks = window::key_block_count(tokens);
+  if (grad.is_cuda) {
+    workspace.require_shape({blocks, 3, width}, "[blocks, 3, D]");
+  } else {
     // Keys come from embedding_sort, but nothing stops another caller: writing by them must stay inside
     // `out`.
     for (std::int64_t i = 0; i < tokens; ++i) {
@@ -274,13 +281,22 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
                         (i == 0 || sorted[i - 1] < sorted[i]);
       if (!good) throw py::value_error("`keys` must come from embedding_sort");
     }
+    const std::int64_t runs = window::run_count(sorted, tokens);
+    if (accumulator_of(scalar) == grad.dtype) {
+      workspace.require_shape({blocks, width}, "[blocks, D]");
+    } else {
+      workspace.require_shape({runs, width}, "[runs, D]");
+    }
+    for (const Tensor* scratch : {&run_rows, &run_blocks, &run_tokens}) {
+      if (!scratch->present()) throw py::value_error("`" + scratch->name + "` must be given on the CPU");
+      scratch->require_device_of(grad);
+    }
+    run_rows.require_dtype({DType::kInt64}).require_shape({runs}, "[runs]");
+    run_blocks.require_dtype({DType::kInt64}).require_shape({blocks + 1}, "[blocks + 1]");
+    run_tokens.require_dtype({DType::kInt32}).require_shape({tokens}, "[N]");
   }
-  if (slots.present() != rows.present()) throw py::value_error("`slots` and `rows` go together");
-  if (slots.present()) {
+  if (rows.present()) {
     if (grad.is_cuda) throw py::value_error("`rows` must be None on CUDA");
-    slots.require_dtype({DType::kInt64})
-        .require_shape({window::key_block_count(tokens)}, "[blocks]")
-        .require_device_of(grad);
     rows.require_dtype({DType::kInt64}).require_rank(1).require_device_of(grad);
     const std::int64_t count =
         window::unique_rows(sorted, tokens, padding_idx, padding_sum.present() && padding_is_apart, nullptr);
@@ -306,8 +322,6 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
                               padding_sum.present() ? padding_sum.data : nullptr,
                               padding_is_apart,
                               workspace.data,
-                              slots.present(),
-                              slots.present() ? slots.as<std::int64_t>() : nullptr,
                               limit,
                               out.data};
   if (grad.is_cuda) {
@@ -318,8 +332,10 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
     return;
   }
   const simd::Level level = simd::active();
+  const window::Runs runs{rows.present(), run_rows.as<std::int64_t>(), run_blocks.as<std::int64_t>(),
+                          run_tokens.as<std::uint32_t>()};
   const py::gil_scoped_release release;
-  window::grad_weight(op, level, threads);
+  window::grad_weight(op, runs, level, threads);
 }
 
 }  // namespace
@@ -340,8 +356,8 @@ void register_window(py::module_& module) {
              arg("keys"), arg("scratch"));
   module.def("embedding_grad_weight", &embedding_grad_weight, arg("grad"), arg("keys"), arg("offsets"),
              arg("window"), arg("limit"), arg("padding_idx"), arg("padding_is_apart"),
-             arg("padding_sum").none(true), arg("workspace"), arg("slots").none(true), arg("rows").none(true),
-             arg("out"), arg("threads"), arg("stream"));
+             arg("padding_sum").none(true), arg("workspace"), arg("run_rows").none(true),
+             arg("run_blocks").none(true), arg("run_tokens").none(true), arg("rows").none(true), arg("out"), arg("threads"), arg("stream"));
 }
 
 }  // namespace bioner::bindings

@@ -58,10 +58,4 @@ BIONER_HD BIONER_INLINE Outside outside(TokenRange sentence, std::int64_t t, int
   return {static_cast<int>(before), static_cast<int>(after)};
 }
 
-// The row of the output that run number `rank` of the sorted keys, with this id, is written to.
-BIONER_HD BIONER_INLINE std::int64_t weight_row(const GradWeight& op, std::int64_t id, std::int64_t rank) {
-  if (!op.sparse) return id;
-  return rank + (op.padding_sum != nullptr && op.padding_is_apart && id > op.padding_id ? 1 : 0);
-}
-
 }  // namespace bioner::window

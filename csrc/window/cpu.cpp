@@ -58,55 +58,58 @@ void combine_padding(const GradPadding& op, bool as_accumulators) {
   }
 }
 
-std::int64_t key_id(std::uint64_t key) { return static_cast<std::int64_t>(key >> 32); }
-
-// Adds up the runs that grad_weight_blocks left in parts, and writes the row that only padding reaches.
+// The row of a dense gradient for padding that no token has; it is in no run.
 template <typename T>
-void combine_weight(const GradWeight& op) {
+void write_padding_row(const GradWeight& op, std::int64_t row) {
+  const auto* sums = static_cast<const Sum<T>*>(op.padding_sum);
+  T* to = static_cast<T*>(op.out) + row * op.width;
+  for (std::int64_t d = 0; d < op.width; ++d) to[d] = ScalarTraits<T>::store(sums[d]);
+}
+
+// Fills `runs`. Returns how many there are, and sets `padding_row` to the row that padding adds to.
+std::int64_t find_runs(const GradWeight& op, const Runs& runs, std::int64_t* padding_row) {
   const std::int64_t tokens = op.sentences.tokens;
-  const std::int64_t width = op.width;
-  const std::int64_t blocks = key_block_count(tokens);
-  const auto* padding_sum = static_cast<const Sum<T>*>(op.padding_sum);
-  auto* parts = static_cast<Sum<T>*>(op.workspace);
-  std::int64_t block = 0;
-  while (block + 1 < blocks) {
-    const std::int64_t last = (block + 1) * kKeysPerBlock - 1;
-    const std::int64_t id = key_id(op.keys[last]);
-    if (key_id(op.keys[last + 1]) != id) {
-      ++block;
-      continue;
+  const bool padding_is_apart = op.padding_sum != nullptr && op.padding_is_apart;
+  std::int64_t count = 0;
+  std::int64_t rank = 0;
+  std::int64_t before = -1;
+  bool padding_due = padding_is_apart;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    const std::int64_t id = key_id(op.keys[i]);
+    const bool opens_block = i % kKeysPerBlock == 0;
+    if (opens_block) runs.of_blocks[i / kKeysPerBlock] = count;
+    const bool opens_row = id != before;
+    if (opens_row && padding_due && id > op.padding_id) {
+      padding_due = false;
+      *padding_row = rank++;
     }
-    Sum<T>* sums = parts + (block * 3 + 1) * width;
-    // The rank of the run: that of the block's first run, and one for each change of id behind it.
-    std::int64_t rank = 0;
-    if (op.sparse) {
-      rank = op.slots[block];
-      for (std::int64_t i = block * kKeysPerBlock + 1; i <= last; ++i)
-        rank += key_id(op.keys[i]) != key_id(op.keys[i - 1]);
+    if (opens_row) {
+      runs.rows[count] = runs.sparse ? rank++ : id;
+      if (id == op.padding_id && op.padding_sum != nullptr) *padding_row = runs.rows[count];
+    } else if (opens_block) {
+      runs.rows[count] = ~(i / kKeysPerBlock);
     }
-    do {
-      ++block;
-      const Sum<T>* more = parts + block * 3 * width;
-      for (std::int64_t d = 0; d < width; ++d) sums[d] += more[d];
-    } while (block + 1 < blocks && key_id(op.keys[(block + 1) * kKeysPerBlock - 1]) == id &&
-             key_id(op.keys[(block + 1) * kKeysPerBlock]) == id);
-    const bool has_padding = padding_sum != nullptr && id == op.padding_id;
-    T* to = static_cast<T*>(op.out) + weight_row(op, id, rank) * width;
-    for (std::int64_t d = 0; d < width; ++d) {
-      to[d] = ScalarTraits<T>::store(has_padding ? sums[d] + padding_sum[d] : sums[d]);
-    }
+    const bool opens_run = opens_row || opens_block;
+    count += opens_run;
+    before = id;
+    runs.of_tokens[key_token(op.keys[i])] =
+        static_cast<std::uint32_t>(count - 1) << 1 | static_cast<std::uint32_t>(opens_run);
   }
-  if (padding_sum != nullptr && op.padding_is_apart) {
-    std::int64_t row = op.padding_id;
-    if (op.sparse) {
-      row = unique_rows(
-          op.keys,
-          std::lower_bound(op.keys, op.keys + tokens, static_cast<std::uint64_t>(op.padding_id) << 32) -
-              op.keys,
-          0, false, nullptr);
-    }
-    T* to = static_cast<T*>(op.out) + row * width;
-    for (std::int64_t d = 0; d < width; ++d) to[d] = ScalarTraits<T>::store(padding_sum[d]);
+  runs.of_blocks[key_block_count(tokens)] = count;
+  if (padding_due) *padding_row = rank;
+  if (padding_is_apart && !runs.sparse) *padding_row = op.padding_id;
+  return count;
+}
+
+// Rows [begin, end) of a dense gradient that no token has become zero.
+void zero_unused_rows(const GradWeight& op, std::int64_t row_bytes, std::int64_t begin, std::int64_t end) {
+  const std::uint64_t* last = op.keys + op.sentences.tokens;
+  const std::uint64_t* next = std::lower_bound(op.keys, last, static_cast<std::uint64_t>(begin) << 32);
+  for (std::int64_t row = begin; row < end; ++row) {
+    const std::int64_t used = next == last ? end : std::min(end, key_id(*next));
+    memset(static_cast<char*>(op.out) + row * row_bytes, 0, static_cast<std::size_t>((used - row) * row_bytes));
+    row = used;
+    while (next != last && key_id(*next) == row) ++next;
   }
 }
 
@@ -151,35 +154,46 @@ void grad_padding(const GradPadding& op, bool as_accumulators, simd::Level level
   }
 }
 
-void grad_weight(const GradWeight& op, simd::Level level, int threads) {
+void grad_weight(const GradWeight& op, const Runs& runs, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
-  const std::int64_t tokens = op.sentences.tokens;
   const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
-  if (!op.sparse) {
+  if (!runs.sparse) {
     expect_large_write(op.out, op.limit * row_bytes);
     parallel_for(op.limit, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
-      memset(static_cast<char*>(op.out) + begin * row_bytes, 0,
-             static_cast<std::size_t>((end - begin) * row_bytes));
+      zero_unused_rows(op, row_bytes, begin, end);
     });
-  } else {
-    std::int64_t rank = 0;
-    for (std::int64_t i = 0; i < tokens; ++i) {
-      if (i > 0 && key_id(op.keys[i]) != key_id(op.keys[i - 1])) ++rank;
-      if (i % kKeysPerBlock == 0) op.slots[i / kKeysPerBlock] = rank;
-    }
   }
-  parallel_for(key_block_count(tokens), 1, threads,
-               [&](std::int64_t begin, std::int64_t end) { kernels.grad_weight(op, begin, end); });
+  std::int64_t padding_row = -1;
+  const std::int64_t count = find_runs(op, runs, &padding_row);
+  const std::int64_t blocks = key_block_count(op.sentences.tokens);
+  // A piece a thread: every piece goes through all tokens.
+  const std::int64_t most = threads > 0 ? threads : hardware_threads();
+  parallel_for(blocks, std::max<std::int64_t>(1, blocks / most), threads,
+               [&](std::int64_t begin, std::int64_t end) {
+                 kernels.sum_runs(op, runs, runs.of_blocks[begin], runs.of_blocks[end]);
+               });
+  parallel_for(count, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
+    kernels.write_rows(op, runs, count, padding_row, begin, end);
+  });
+  if (op.padding_sum == nullptr || !op.padding_is_apart) return;
   switch (op.scalar) {
     case Scalar::kFloat16:
-      return combine_weight<Float16>(op);
+      return write_padding_row<Float16>(op, padding_row);
     case Scalar::kBFloat16:
-      return combine_weight<BFloat16>(op);
+      return write_padding_row<BFloat16>(op, padding_row);
     case Scalar::kFloat32:
-      return combine_weight<float>(op);
+      return write_padding_row<float>(op, padding_row);
     case Scalar::kFloat64:
-      return combine_weight<double>(op);
+      return write_padding_row<double>(op, padding_row);
   }
+}
+
+std::int64_t run_count(const std::uint64_t* keys, std::int64_t tokens) {
+  std::int64_t count = 0;
+  for (std::int64_t i = 0; i < tokens; ++i) {
+    count += i % kKeysPerBlock == 0 || key_id(keys[i]) != key_id(keys[i - 1]);
+  }
+  return count;
 }
 
 // Radix sort by id, lowest digit first; it is stable, so tokens stay in order within an id.

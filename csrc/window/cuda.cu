@@ -172,8 +172,6 @@ __global__ void combine_padding_kernel(GradPadding op, bool as_accumulators) {
   }
 }
 
-__device__ std::int64_t key_id(std::uint64_t key) { return static_cast<std::int64_t>(key >> 32); }
-
 template <typename T>
 __device__ void write_weight(const GradWeight& op, std::int64_t id, std::int64_t d, Sum<T> sum) {
   const auto* padding_sum = static_cast<const Sum<T>*>(op.padding_sum);

@@ -269,58 +269,87 @@ void grad_padding_blocks(const GradPadding& op, std::int64_t begin, std::int64_t
   }
 }
 
-// One run of equal ids is summed into an accumulator row; where it crosses a block, combine_blocks adds the
-// parts:
-//   parts[0]  the run that comes in from the block before        parts[1]  the run that starts here and goes
-//   on parts[2]  scratch for runs that lie inside the block
+// Whether sums can be made in the output itself.
 template <typename T>
-void grad_weight_blocks(const GradWeight& op, std::int64_t begin, std::int64_t end) {
+constexpr bool is_accumulator() {
+  return sizeof(T) == sizeof(Sum<T>);
+}
+
+// Where run `r` is summed: in its row of the output, if it is the first of its id and the type allows it.
+template <typename T>
+BIONER_INLINE Sum<T>* run_sums(const GradWeight& op, const Runs& runs, std::int64_t r) {
+  if constexpr (is_accumulator<T>()) {
+    const std::int64_t row = runs.rows[r];
+    return row >= 0 ? static_cast<Sum<T>*>(op.out) + row * op.width
+                    : static_cast<Sum<T>*>(op.workspace) + ~row * op.width;
+  } else {
+    return static_cast<Sum<T>*>(op.workspace) + r * op.width;
+  }
+}
+
+// A token whose part of `grad` is on its way from memory.
+struct Awaited {
+  std::int64_t token;
+  std::uint32_t place;
+  Reach reach;
+};
+
+template <typename T>
+BIONER_INLINE void add_awaited(const GradWeight& op, const Runs& runs, const Awaited& next) {
+  Sum<T>* BIONER_RESTRICT to = run_sums<T>(op, runs, next.place >> 1);
   const T* grad = static_cast<const T*>(op.grad);
+  if ((next.place & 1) != 0) {
+    for_sums(grad, next.reach, next.token, op.window, op.width,
+             [to](std::int64_t d, Sum<T> sum) { to[d] = sum; });
+  } else {
+    for_sums(grad, next.reach, next.token, op.window, op.width,
+             [to](std::int64_t d, Sum<T> sum) { to[d] += sum; });
+  }
+}
+
+// Goes through the tokens as they lie in memory and takes those of its own runs: `grad` is large and read once,
+// nearly in order; the sums are small. By id, every read would be a surprise.
+template <typename T>
+void sum_runs_of(const GradWeight& op, const Runs& runs, std::int64_t first, std::int64_t last) {
+  constexpr std::int64_t kAhead = 2;
+  const T* grad = static_cast<const T*>(op.grad);
+  const auto low = static_cast<std::uint32_t>(first);
+  const auto mine = static_cast<std::uint32_t>(last - first);
+  Awaited awaited[kAhead];
+  std::int64_t found = 0;
+  for (std::int64_t b = 0; b < op.sentences.batch; ++b) {
+    const TokenRange sentence = op.sentences.sentence(b);
+    for (std::int64_t m = sentence.begin; m < sentence.end; ++m) {
+      const std::uint32_t place = runs.of_tokens[m];
+      if ((place >> 1) - low >= mine) continue;
+      const Reach js = reach(sentence, m, op.window);
+      prefetch_sums(grad, js, m, op.window, op.width);
+      Awaited& slot = awaited[found % kAhead];
+      if (found >= kAhead) add_awaited<T>(op, runs, slot);
+      slot = {m, place, js};
+      ++found;
+    }
+  }
+  for (std::int64_t i = found < kAhead ? 0 : found - kAhead; i < found; ++i) {
+    add_awaited<T>(op, runs, awaited[i % kAhead]);
+  }
+}
+
+template <typename T>
+void write_rows_of(const GradWeight& op, const Runs& runs, std::int64_t count, std::int64_t padding_row,
+                   std::int64_t first, std::int64_t last) {
   const std::int64_t width = op.width;
-  const std::int64_t tokens = op.sentences.tokens;
-  const auto* padding_sum = static_cast<const Sum<T>*>(op.padding_sum);
-  for (std::int64_t block = begin; block < end; ++block) {
-    Sum<T>* parts = static_cast<Sum<T>*>(op.workspace) + block * 3 * width;
-    const std::int64_t first = block * kKeysPerBlock;
-    const std::int64_t last = first + kKeysPerBlock < tokens ? first + kKeysPerBlock : tokens;
-    std::int64_t slot = op.sparse ? op.slots[block] : 0;
-    std::int64_t i = first;
-    auto next_token = static_cast<std::int64_t>(op.keys[first] & 0xFFFFFFFFU);
-    Reach next_reach =
-        reach(op.sentences.sentence(op.sentences.sentence_of(next_token)), next_token, op.window);
-    while (i < last) {
-      const auto id = static_cast<std::int64_t>(op.keys[i] >> 32);
-      const bool comes_in = i == first && i > 0 && static_cast<std::int64_t>(op.keys[i - 1] >> 32) == id;
-      const std::int64_t run_start = i;
-      // Summed in parts[2], moved when the run's end shows where it belongs.
-      Sum<T>* BIONER_RESTRICT sums = parts + (comes_in ? 0 : 2 * width);
-      for (; i < last && static_cast<std::int64_t>(op.keys[i] >> 32) == id; ++i) {
-        const std::int64_t m = next_token;
-        const Reach js = next_reach;
-        if (i + 1 < last) {
-          next_token = static_cast<std::int64_t>(op.keys[i + 1] & 0xFFFFFFFFU);
-          next_reach =
-              reach(op.sentences.sentence(op.sentences.sentence_of(next_token)), next_token, op.window);
-          prefetch_sums(grad, next_reach, next_token, op.window, width);
-        }
-        if (i == run_start) {
-          for_sums(grad, js, m, op.window, width, [sums](std::int64_t d, Sum<T> sum) { sums[d] = sum; });
-        } else {
-          for_sums(grad, js, m, op.window, width, [sums](std::int64_t d, Sum<T> sum) { sums[d] += sum; });
-        }
-      }
-      const bool goes_on = i == last && i < tokens && static_cast<std::int64_t>(op.keys[i] >> 32) == id;
-      if (run_start > first) ++slot;
-      if (comes_in) continue;
-      if (goes_on) {
-        memcpy(parts + width, sums, static_cast<std::size_t>(width) * sizeof(Sum<T>));
-        continue;
-      }
-      const bool has_padding = padding_sum != nullptr && id == op.padding_id;
-      T* BIONER_RESTRICT to = static_cast<T*>(op.out) + weight_row(op, id, slot) * width;
-      for (std::int64_t d = 0; d < width; ++d) {
-        to[d] = ScalarTraits<T>::store(has_padding ? sums[d] + padding_sum[d] : sums[d]);
-      }
+  for (std::int64_t r = first; r < last; ++r) {
+    const std::int64_t row = runs.rows[r];
+    if (row < 0) continue;  // added where the id's first run is
+    Sum<T>* BIONER_RESTRICT sums = run_sums<T>(op, runs, r);
+    for (std::int64_t next = r + 1; next < count && runs.rows[next] < 0; ++next) {
+      add_row<Sum<T>>(sums, run_sums<T>(op, runs, next), width);
+    }
+    if (row == padding_row) add_row<Sum<T>>(sums, static_cast<const Sum<T>*>(op.padding_sum), width);
+    if constexpr (!is_accumulator<T>()) {
+      T* BIONER_RESTRICT to = static_cast<T*>(op.out) + row * width;
+      for (std::int64_t d = 0; d < width; ++d) to[d] = ScalarTraits<T>::store(sums[d]);
     }
   }
 }
@@ -347,13 +376,18 @@ void grad_padding(const GradPadding& op, std::int64_t begin, std::int64_t end) {
   BIONER_BY_SCALAR(grad_padding_blocks, op, begin, end)
 }
 
-void grad_weight(const GradWeight& op, std::int64_t begin, std::int64_t end) {
-  BIONER_BY_SCALAR(grad_weight_blocks, op, begin, end)
+void sum_runs(const GradWeight& op, const Runs& runs, std::int64_t first, std::int64_t last) {
+  BIONER_BY_SCALAR(sum_runs_of, op, runs, first, last)
+}
+
+void write_rows(const GradWeight& op, const Runs& runs, std::int64_t count, std::int64_t padding_row,
+                std::int64_t first, std::int64_t last) {
+  BIONER_BY_SCALAR(write_rows_of, op, runs, count, padding_row, first, last)
 }
 
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {gather, grad_values, grad_padding, grad_weight};
+const Kernels kernels = {gather, grad_values, grad_padding, sum_runs, write_rows};
 
 }  // namespace bioner::window::BIONER_LEVEL

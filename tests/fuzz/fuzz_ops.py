@@ -177,12 +177,20 @@ def fuzz_binding(fuzz: Fuzzer) -> None:
         )
     else:
         keys = torch.from_numpy(fuzz.random.integers(0, 2**34, n))
+        if fuzz.chance(0.5):  # what embedding_sort makes
+            keys = torch.from_numpy(np.sort(fuzz.random.integers(0, 5, n)) << 32 | np.arange(n))
         out = fuzz.tensor(5, width, dtype=grad.dtype).contiguous()
-        workspace = torch.empty((n + 255) // 256, 3, width)
+        blocks, runs = (n + 255) // 256, len(np.unique(keys.numpy() >> 32))
+        workspace = torch.empty(blocks if fuzz.chance(0.5) else runs, width)
+        run_tokens = torch.empty(n, dtype=torch.int32)
         _native.extension().embedding_grad_weight(
             *map(
-                _native.argument, (grad, keys, offsets, window, 5, 2, False, None, workspace, None, None, out)
-            ),
+                _native.argument,
+                (
+                    grad, keys, offsets, window, 5, 2, False, None, workspace,
+                    keys.new_empty(runs), keys.new_empty(blocks + 1), run_tokens, None, out,
+                ),
+            ),  # fmt: skip
             threads=2,
             stream=0,
         )

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.dlpack import to_dlpack  # type: ignore[attr-defined]
+from torch.utils.dlpack import from_dlpack, to_dlpack  # type: ignore[attr-defined]
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FULL_FLOATS = (torch.float32, torch.float64)
@@ -120,6 +120,20 @@ def check_cuda_ids(name: str, ids: Tensor, limit: int) -> None:
 def threads() -> int:
     """Threads of a kernel: Torch's own setting, so that ``torch.set_num_threads`` rules both."""
     return torch.get_num_threads()
+
+
+def new_output(like: Tensor, rows: int, columns: int) -> Tensor:
+    """An empty ``[rows, columns]`` tensor like `like`; large ones on the CPU reuse the pages of freed ones.
+
+    ``csrc/runtime/buffers.h`` says why. ``BIONER_KEEP_MB=0`` keeps nothing.
+    """
+    module = extension()
+    if like.device.type == "cpu" and rows * columns * like.element_size() >= module.recycled_bytes:
+        capsule = module.take_output(rows, columns, dtype_name(like.dtype))
+        if capsule is not None:
+            made: Tensor = from_dlpack(capsule)
+            return made
+    return like.new_empty(rows, columns)
 
 
 def argument(value: Any) -> Any:

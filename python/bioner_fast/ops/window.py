@@ -146,7 +146,7 @@ def _gather_into(values: Tensor, offsets: Tensor, window: int, padding: Tensor |
 
 @torch.library.custom_op("bioner_fast::window_gather", mutates_args=())
 def _gather(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None) -> Tensor:
-    out = values.new_empty(values.shape[0], window * values.shape[1])
+    out = _native.new_output(values, values.shape[0], window * values.shape[1])
     _gather_into(values, offsets, window, padding, out)
     return out
 
@@ -180,7 +180,7 @@ def _(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out:
 
 @torch.library.custom_op("bioner_fast::window_grad_values", mutates_args=())
 def _grad_values(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
-    out = grad.new_empty(grad.shape[0], grad.shape[1] // window)
+    out = _native.new_output(grad, grad.shape[0], grad.shape[1] // window)
     _native.call("window_grad_values", grad, grad, offsets, window, out)
     return out
 
@@ -263,7 +263,7 @@ _grad_padding.register_autograd(_backward_grad_padding, setup_context=_setup_tra
 def _lookup(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
     _native.check_cuda_offsets(offsets, ids.shape[0])
     _native.check_cuda_ids("ids", ids, weight.shape[0])
-    out = weight.new_empty(ids.shape[0], window * weight.shape[1])
+    out = _native.new_output(weight, ids.shape[0], window * weight.shape[1])
     _native.call("embedding_window", weight, weight, ids, offsets, window, padding_idx, out)
     return out
 
@@ -292,6 +292,7 @@ def _weight_sums(
     rows: int,
     padding_idx: int,
     apart: bool,
+    runs: int,
     indices: Tensor | None,
     out: Tensor,
 ) -> None:
@@ -301,45 +302,50 @@ def _weight_sums(
     if window > 1 and grad.shape[0] > 0:
         padding = grad.new_empty(width, dtype=accumulator)
         _sum_padding(grad, offsets, window, padding)
-    if window > 1 and grad.dtype in _native.FULL_FLOATS:
-        # The same sums in two passes: `grad` is read in order, only [N, D] by id. (Half types would round.)
-        values = grad.new_empty(grad.shape[0], width)
-        _native.call("window_grad_values", grad, grad, offsets, window, values)
-        grad, window = values, 1
     blocks = _blocks(keys.shape[0], _native.extension().window_keys_per_block)
-    workspace = grad.new_empty(blocks, 3, width, dtype=accumulator)
-    slots = None if indices is None else keys.new_empty(blocks)
+    run_rows = run_blocks = run_tokens = None
+    if grad.is_cuda:
+        if window > 1 and grad.dtype in _native.FULL_FLOATS:
+            # The same sums in two passes: `grad` is read in order, only [N, D] by id. (Half types would round.)
+            values = grad.new_empty(grad.shape[0], width)
+            _native.call("window_grad_values", grad, grad, offsets, window, values)
+            grad, window = values, 1
+        workspace = grad.new_empty(blocks, 3, width, dtype=accumulator)
+    else:
+        workspace = grad.new_empty(blocks if accumulator == grad.dtype else runs, width, dtype=accumulator)
+        run_rows, run_blocks = keys.new_empty(runs), keys.new_empty(blocks + 1)
+        run_tokens = keys.new_empty(keys.shape[0], dtype=torch.int32)
     _native.call(
         "embedding_grad_weight", grad, grad, keys, offsets, window, rows, padding_idx, apart, padding,
-        workspace, slots, indices, out,
+        workspace, run_rows, run_blocks, run_tokens, indices, out,
     )  # fmt: skip
 
 
-def _sorted_keys(ids: Tensor, rows: int, padding_idx: int, window: int) -> tuple[Tensor, int, bool]:
-    """Keys in order; how many rows a sparse gradient has; whether `padding_idx` is not among `ids`."""
+def _sorted_keys(ids: Tensor, rows: int, padding_idx: int, window: int) -> tuple[Tensor, int, bool, int]:
+    """Keys in order; rows of a sparse gradient; whether `padding_idx` is not among `ids`; runs of keys."""
     ids = ids.contiguous()
     keys = torch.empty_like(ids, dtype=torch.int64)
-    count, apart = _native.extension().embedding_sort(
+    count, apart, runs = _native.extension().embedding_sort(
         *map(_native.argument, (ids,)), rows, padding_idx, window,
         _native.argument(keys), _native.argument(torch.empty_like(keys)),
     )  # fmt: skip
-    return keys, count, apart
+    return keys, count, apart, runs
 
 
 @torch.library.custom_op("bioner_fast::embedding_grad_weight", mutates_args=())
 def _grad_weight(
     grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int
 ) -> Tensor:
-    out = grad.new_empty(rows, grad.shape[1] // window)
+    out = _native.new_output(grad, rows, grad.shape[1] // window)
     if grad.is_cuda:
         order = torch.arange(ids.shape[0], device=ids.device)
         # Ids are unchecked here: clamped as in the lookup. Keys are unique, so any sort is stable.
         keys = (ids.long().clamp(0, rows - 1).bitwise_left_shift(32) | order).sort().values
         # The kernel itself finds out whether padding_idx is among the ids: asking here would synchronise.
-        apart = True
+        apart, runs = True, 0
     else:
-        keys, _, apart = _sorted_keys(ids, rows, padding_idx, window)
-    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, None, out)
+        keys, _, apart, runs = _sorted_keys(ids, rows, padding_idx, window)
+    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, runs, None, out)
     return out
 
 
@@ -361,10 +367,10 @@ def _grad_weight_sparse(
             [ids.long().clamp(0, rows - 1), ids.new_full((1,), padding_idx, dtype=torch.int64)]
         )
         return torch.sparse_coo_tensor(indices[None], values, (rows, width), check_invariants=False)
-    keys, count, apart = _sorted_keys(ids, rows, padding_idx, window)
+    keys, count, apart, runs = _sorted_keys(ids, rows, padding_idx, window)
     indices = keys.new_empty(count)
-    values = grad.new_empty(count, width)
-    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, indices, values)
+    values = _native.new_output(grad, count, width)
+    _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, runs, indices, values)
     return torch.sparse_coo_tensor(
         indices[None], values, (rows, width), is_coalesced=True, check_invariants=False
     )
