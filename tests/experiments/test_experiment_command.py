@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,34 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("whole") / "out"
     assert run(["experiment", "all", *quick_options(data, out)], debug=True) == 0
     return out
+
+
+Start = Callable[[list[str], Path], subprocess.Popen[str]]
+
+
+@pytest.fixture
+def started() -> Iterator[Start]:
+    """Starts a programme and waits until a run of it has saved a checkpoint; none outlives the test."""
+    programmes = []
+
+    def checkpoints(out: Path) -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in out.glob("runs/*/work/checkpoint/state.json")}
+
+    def start(command: list[str], out: Path) -> subprocess.Popen[str]:
+        before = checkpoints(out)
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        programmes.append(process)
+        deadline = time.monotonic() + 120
+        while checkpoints(out) == before:
+            assert process.poll() is None, "it ended at once"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        return process
+
+    yield start
+    for process in programmes:
+        process.kill()
+        process.communicate()
 
 
 def test_all_studies_run(whole: Path) -> None:
@@ -179,16 +208,11 @@ def test_sentences_seen_elsewhere_are_left_out_of_joint_training(data: Path, tmp
 
 
 @pytest.mark.skipif(os.name == "nt", reason="kill -9 is a matter of POSIX")
-def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path) -> None:
+def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path, started: Start) -> None:
     options = ["--only", "best-single", "--train", "best.epochs=12", "--train", "checkpoint_every=4"]
     out, calm = tmp_path / "out", tmp_path / "calm"
     command = [sys.executable, "-m", "bioner_fast", "experiment", "best", *quick_options(data, out, *options)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
-    while not list(out.glob("runs/*/work/checkpoint/state.json")):
-        assert process.poll() is None, "it ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = started(command, out)
     process.kill()
     assert process.wait() == -signal.SIGKILL
     _wait_until_unlocked(out)
@@ -205,6 +229,43 @@ def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path) -
     for result in Store(calm).results():
         assert results[result["run"].tasks]["counts_per_sentence"] == result["counts_per_sentence"]
         assert results[result["run"].tasks]["scores"] == result["scores"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="child processes are found in /proc")
+def test_ctrl_c_and_the_death_of_a_worker(data: Path, tmp_path: Path, started: Start) -> None:
+    out = tmp_path / "out"
+    options = ["--only", "best-single", "--train", "best.epochs=500", "--train", "best.patience=0"]
+    options += ["--train", "checkpoint_every=1"]
+    command = [sys.executable, "-m", "bioner_fast", "experiment", "best", *quick_options(data, out, *options)]
+
+    process = started(command, out)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert said.strip().splitlines()[-1] == "bioner-fast: interrupted"
+    assert not Store(out).results()
+    assert not Store(out).failures()
+    [state] = out.glob("runs/*/work/checkpoint/state.json")
+    step = json.loads(state.read_text())["step"]
+
+    process = started(command, out)
+    # Children are listed by the thread that started them.
+    threads = Path(f"/proc/{process.pid}/task").iterdir()
+    [worker] = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    os.kill(worker, signal.SIGKILL)
+    # The run at work is lost for now; a new worker goes on with the other.
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("runs/*/work/config.toml"))) < 2:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    [(name, reason)] = Store(out).failures().items()
+    assert reason == "its process was killed by signal 9; memory may have run out"
+    assert (
+        json.loads((out / "runs" / name / "work" / "checkpoint" / "state.json").read_text())["step"] >= step
+    )
+    process.kill()
+    _wait_until_unlocked(out)
 
 
 def _wait_until_unlocked(out: Path) -> None:
