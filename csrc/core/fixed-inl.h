@@ -26,8 +26,11 @@ struct Q8 {
     return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
   }
   BIONER_INLINE void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  BIONER_INLINE void store_bits(float* p) const { _mm256_storeu_ps(p, _mm256_castsi256_ps(v)); }
 };
-BIONER_INLINE F8 max(F8 a, F8 b) { return {_mm256_max_ps(a.v, b.v)}; }  // b where either is NaN
+// Both: b where either is NaN.
+BIONER_INLINE F8 max(F8 a, F8 b) { return {_mm256_max_ps(a.v, b.v)}; }
+BIONER_INLINE F8 min(F8 a, F8 b) { return {_mm256_min_ps(a.v, b.v)}; }
 // a * scale, to the nearest; the least integer where that is out of range or NaN.
 BIONER_INLINE Q8 to_fixed(F8 a, F8 scale) { return {_mm256_cvtps_epi32(_mm256_mul_ps(a.v, scale.v))}; }
 BIONER_INLINE Q8 operator+(Q8 a, Q8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
@@ -99,8 +102,13 @@ struct Q16 {
     a.store(p);
     b.store(p + 8);
   }
+  BIONER_INLINE void store_bits(float* p) const {
+    a.store_bits(p);
+    b.store_bits(p + 8);
+  }
 };
 BIONER_INLINE F16 max(F16 x, F16 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
+BIONER_INLINE F16 min(F16 x, F16 y) { return {min(x.a, y.a), min(x.b, y.b)}; }
 BIONER_INLINE Q16 to_fixed(F16 x, F16 scale) { return {to_fixed(x.a, scale.a), to_fixed(x.b, scale.b)}; }
 BIONER_INLINE Q16 operator+(Q16 x, Q16 y) { return {x.a + y.a, x.b + y.b}; }
 BIONER_INLINE Q16 operator-(Q16 x, Q16 y) { return {x.a - y.a, x.b - y.b}; }
@@ -141,8 +149,10 @@ struct Q {
   BIONER_INLINE static Q set1(std::int32_t x) { return {_mm512_set1_epi32(x)}; }
   BIONER_INLINE static Q load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
   BIONER_INLINE void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
+  BIONER_INLINE void store_bits(float* p) const { _mm512_storeu_ps(p, _mm512_castsi512_ps(v)); }
 };
 BIONER_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
+BIONER_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
 BIONER_INLINE Q to_fixed(F a, F scale) { return {_mm512_cvtps_epi32(_mm512_mul_ps(a.v, scale.v))}; }
 BIONER_INLINE Q operator+(Q a, Q b) { return {_mm512_add_epi32(a.v, b.v)}; }
 BIONER_INLINE Q operator-(Q a, Q b) { return {_mm512_sub_epi32(a.v, b.v)}; }

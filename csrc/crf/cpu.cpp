@@ -7,7 +7,7 @@
 #include "crf/core.h"
 #include "crf/crf.h"
 #include "crf/kernels.h"
-#include "runtime/simd.h"
+#include "runtime/levels.h"
 #include "runtime/thread_pool.h"
 
 namespace bioner::crf {
@@ -18,30 +18,11 @@ constexpr std::int64_t kBlockWork = 8192;  // token-tags that make a block worth
 constexpr std::int64_t kMostBlocks = 64;
 
 template <typename T>
-const Kernels<T>& kernels_of(simd::Level level) {
-  auto pick = [](const Kernels<float>& f32, const Kernels<double>& f64) -> const Kernels<T>& {
-    if constexpr (sizeof(T) == sizeof(float)) {
-      return static_cast<void>(f64), f32;
-    } else {
-      return static_cast<void>(f32), f64;
-    }
-  };
+const Kernels<T>* kernels_of(simd::Level level) {
   switch (level) {
-#if defined(BIONER_X86_LEVELS)
-    case simd::Level::kAvx2:
-      return pick(avx2::f32, avx2::f64);
-    case simd::Level::kAvx512:
-      return pick(avx512::f32, avx512::f64);
-#if defined(BIONER_TEST_LEVELS)
-    case simd::Level::kWide:
-      return pick(wide::f32, wide::f64);
-#endif
-#elif defined(BIONER_ARM_LEVELS)
-    case simd::Level::kNeon:
-      return pick(neon::f32, neon::f64);
-#endif
+    BIONER_LEVEL_CASES(T)
     default:
-      return pick(scalar::f32, scalar::f64);
+      return simd::of_type<T>(scalar::f32, scalar::f64);
   }
 }
 
@@ -79,7 +60,7 @@ Call<T> begin_call(const Params<T>& p, const CpuPlan& plan, void* workspace) {
   const int k = p.tags;
   const std::size_t tags = static_cast<std::size_t>(k);
   const std::size_t stride = stride_of(k);
-  const Kernels<T>& kernels = kernels_of<T>(simd::active());
+  const Kernels<T>& kernels = *kernels_of<T>(simd::active());
   double* free = static_cast<double*>(workspace);
   auto take = [&](std::size_t count) {
     double* const taken = free;

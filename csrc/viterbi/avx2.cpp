@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #define BIONER_ISA avx2
 #define BIONER_ISA_AVX2

@@ -4,7 +4,7 @@
 #include <limits>
 #include <utility>
 
-#include "runtime/simd.h"
+#include "runtime/levels.h"
 #include "runtime/thread_pool.h"
 #include "viterbi/core.h"
 #include "viterbi/kernels.h"
@@ -20,30 +20,9 @@ constexpr std::int64_t kWindow = 1024;  // sentences sorted by length at a time
 // Null for the scalar level.
 template <typename T>
 const Kernels<T>* kernels_of(simd::Level level) {
-  constexpr bool kSingle = sizeof(T) == sizeof(float);
-  auto pick = [](const Kernels<float>& f32, const Kernels<double>& f64) {
-    if constexpr (kSingle) {
-      return static_cast<void>(f64), &f32;
-    } else {
-      return static_cast<void>(f32), &f64;
-    }
-  };
   switch (level) {
-#if defined(BIONER_X86_LEVELS)
-    case simd::Level::kAvx2:
-      return pick(avx2::f32, avx2::f64);
-    case simd::Level::kAvx512:
-      return pick(avx512::f32, avx512::f64);
-#if defined(BIONER_TEST_LEVELS)
-    case simd::Level::kWide:
-      return pick(wide::f32, wide::f64);
-#endif
-#elif defined(BIONER_ARM_LEVELS)
-    case simd::Level::kNeon:
-      return pick(neon::f32, neon::f64);
-#endif
+    BIONER_LEVEL_CASES(T)
     default:
-      static_cast<void>(pick);
       return nullptr;
   }
 }
@@ -79,7 +58,7 @@ std::size_t scratch_bytes(std::int64_t longest, int tags) {
                         : kSideBySide * length * static_cast<std::size_t>(stride_of(tags)) * sizeof(double);
   const std::size_t fixed =
       static_cast<std::size_t>(std::min(longest, kFixedTokens)) * sizeof(std::int32_t) *
-      (tags <= kFixedLaneTags ? (k + 1) * kMostSentences
+      (tags <= kFixedLaneTags ? (2 * k + 1) * kMostSentences
                               : kSideBySide * static_cast<std::size_t>(fixed_stride_of(tags) + 1));
   return align(std::max({scalar, vector, fixed}));
 }

@@ -24,41 +24,52 @@ BIONER_INLINE Q fixed(F emission, F* most) {
   return max(to_fixed(emission, F::set1(kUnits)), Q::set1(-kGreatestFixed));
 }
 
-// Rows of four sentences to x [size, lanes]: element f of sentence s becomes x[f * lanes + s]. Zeros where a
-// sentence has ended. `sizes` descend.
-BIONER_INLINE void transpose_quad(const float* const* rows, const std::int64_t* sizes, std::int64_t size,
-                                  float* x) {
+// Elements [begin, end) of the rows of four sentences to x [end, lanes]: element f of sentence s becomes x[f
+// * lanes + s]. Zeros where a sentence has ended. `sizes` descend.
+BIONER_INLINE void transpose_quad(const float* const* rows, const std::int64_t* sizes, std::int64_t begin,
+                                  std::int64_t end, float* x) {
   constexpr int kLanes = Q::kLanes;
-  std::int64_t f = 0;
-  for (; f + 4 <= sizes[3]; f += 4, x += 4 * kLanes) {
+  std::int64_t f = begin;
+  for (; f + 4 <= (end < sizes[3] ? end : sizes[3]); f += 4) {
     __m128 a = _mm_loadu_ps(rows[0] + f);
     __m128 b = _mm_loadu_ps(rows[1] + f);
     __m128 c = _mm_loadu_ps(rows[2] + f);
     __m128 d = _mm_loadu_ps(rows[3] + f);
     _MM_TRANSPOSE4_PS(a, b, c, d);
-    _mm_storeu_ps(x, a);
-    _mm_storeu_ps(x + kLanes, b);
-    _mm_storeu_ps(x + 2 * kLanes, c);
-    _mm_storeu_ps(x + 3 * kLanes, d);
+    _mm_storeu_ps(x + f * kLanes, a);
+    _mm_storeu_ps(x + (f + 1) * kLanes, b);
+    _mm_storeu_ps(x + (f + 2) * kLanes, c);
+    _mm_storeu_ps(x + (f + 3) * kLanes, d);
   }
-  for (; f < sizes[0]; ++f, x += kLanes) {
-    for (int s = 0; s < 4; ++s) x[s] = f < sizes[s] ? rows[s][f] : 0.0F;
+  for (; f < (end < sizes[0] ? end : sizes[0]); ++f) {
+    for (int s = 0; s < 4; ++s) x[f * kLanes + s] = f < sizes[s] ? rows[s][f] : 0.0F;
   }
-  for (; f < size; ++f, x += kLanes) _mm_storeu_ps(x, _mm_setzero_ps());
+  for (; f < end; ++f) _mm_storeu_ps(x + f * kLanes, _mm_setzero_ps());
 }
 
-// Few tags: alpha stays in registers.
+// All lanes, a piece that fits the first cache at a time.
+BIONER_INLINE void transpose(const float* const* rows, const std::int64_t* sizes, std::int64_t size,
+                             float* x) {
+  constexpr std::int64_t kPiece = 64;
+  for (std::int64_t begin = 0; begin < size; begin += kPiece) {
+    const std::int64_t end = begin + kPiece < size ? begin + kPiece : size;
+    for (int s = 0; s < Q::kLanes; s += 4) transpose_quad(rows + s, sizes + s, begin, end, x + s);
+  }
+}
+
+// Few tags: alpha stays in registers, and is stored over the emissions `x` or elsewhere.
 template <int K>
-BIONER_INLINE F forward_small(const FixedTables& fixed_tables, std::int64_t longest, std::int32_t* x) {
+BIONER_INLINE F forward_small(const FixedTables& fixed_tables, std::int64_t longest, const std::int32_t* x,
+                              std::int32_t* stored) {
   constexpr int kLanes = Q::kLanes;
   Q alpha[K];
   F most = F::set1(-kGreatest);
   for (int j = 0; j < K; ++j) {
     alpha[j] = fixed(F::load(x + j * kLanes), &most) + Q::set1(fixed_tables.start[j]);
-    alpha[j].store(x + j * kLanes);
+    alpha[j].store(stored + j * kLanes);
   }
   for (std::int64_t t = 1; t < longest; ++t) {
-    std::int32_t* const row = x + t * K * kLanes;
+    const std::int32_t* const row = x + t * K * kLanes;
     Q next[K];
     for (int j = 0; j < K; ++j) {
       Q best = alpha[0] + Q::set1(fixed_tables.transitions[j]);
@@ -74,7 +85,7 @@ BIONER_INLINE F forward_small(const FixedTables& fixed_tables, std::int64_t long
     }
     for (int j = 0; j < K; ++j) {
       alpha[j] = next[j];
-      alpha[j].store(row + j * kLanes);
+      alpha[j].store(stored + (t * K + j) * kLanes);
     }
   }
   return most;
@@ -235,6 +246,72 @@ BIONER_INLINE unsigned write_proved(const Tables& tables, const Group<float>& gr
   return unproved & ((1U << group.count) - 1U);
 }
 
+// The same for all lanes at once, where the transitions fit one table. x [longest, K, lanes] holds the
+// emissions.
+template <int K>
+BIONER_INLINE unsigned score_lanes(const Tables& tables, const Group<float>& group,
+                                   const std::int32_t* lengths, std::int64_t longest, const std::int32_t* x,
+                                   unsigned unproved, const std::int32_t* path) {
+  constexpr int kLanes = Q::kLanes;
+  constexpr int kNegativeZero = INT32_MIN;  // adding it changes nothing
+  float table[kFixedRow] = {};
+  for (int i = 0; i < K; ++i) {
+    for (int j = 0; j < K; ++j)
+      table[i * K + j] = static_cast<float>(tables.transitions[i * tables.stride + j]);
+  }
+  std::int32_t table_bits[kFixedRow];
+  std::memcpy(table_bits, table, sizeof table);
+
+  double score[kLanes];
+  float least_start[kLanes];
+  for (int s = 0; s < kLanes; ++s) {
+    const int tag = s < group.count && (unproved >> s & 1U) == 0 ? path[s] : 0;  // others hold no tag
+    const float emission = group.emissions[s][tag];
+    const float start = static_cast<float>(tables.start[tag]);
+    score[s] = static_cast<double>(emission) + tables.start[tag];
+    least_start[s] = start < emission ? start : emission;
+  }
+  V sum[2] = {V::load(score), V::load(score + V::kLanes)};
+  F least = F::load(least_start);
+  const Q length = Q::load(lengths);
+  Q before = Q::load(path);
+  for (std::int64_t t = 1; t < longest; ++t) {
+    const Q tag = Q::load(path + t * kLanes);
+    const std::int32_t* const row = x + t * K * kLanes;
+    Q emission = Q::load(row);
+    for (int j = 1; j < K; ++j) {
+      emission = where_greater(tag, Q::set1(j - 1), Q::load(row + j * kLanes), emission);
+    }
+    Q index = before + tag;
+    for (int n = 1; n < K; ++n) index = index + before;
+    const Q here = Q::set1(static_cast<std::int32_t>(t));
+    float values[2][kLanes];
+    where_greater(length, here, emission, Q::set1(kNegativeZero)).store_bits(values[0]);
+    where_greater(length, here, look_up<K * K>(table_bits, index), Q::set1(kNegativeZero))
+        .store_bits(values[1]);
+    least = min(F::load(values[0]), min(F::load(values[1]), least));
+    for (int half = 0; half < 2; ++half) {
+      const int first = half * V::kLanes;
+      sum[half] = V::load(values[0] + first) + (sum[half] + V::load(values[1] + first));
+    }
+    before = tag;
+  }
+  sum[0].store(score);
+  sum[1].store(score + V::kLanes);
+  least.store(least_start);
+  for (int s = 0; s < group.count; ++s) {
+    if ((unproved >> s & 1U) != 0) continue;
+    std::int64_t* const out = group.out_tags[s];
+    for (std::int64_t t = 0; t < lengths[s]; ++t) out[t] = path[t * kLanes + s];
+    const double end = tables.end[out[lengths[s] - 1]];
+    const double total = score[s] + end;
+    *group.out_scores[s] = static_cast<float>(total);
+    const bool low = !(least_start[s] >= -kGreatest) || !(end >= -static_cast<double>(kGreatest));
+    unproved |= (low || total != total ? 1U : 0U) << s;
+  }
+  return unproved & ((1U << group.count) - 1U);
+}
+
 // kTags: 0 if there are more than the registers hold.
 template <int kTags, int kSize>
 unsigned fixed_lanes_k(const FixedTables& fixed_tables, const Tables& tables, const Group<float>& group,
@@ -248,17 +325,21 @@ unsigned fixed_lanes_k(const FixedTables& fixed_tables, const Tables& tables, co
     lengths[s] = s < group.count ? static_cast<std::int32_t>(group.lengths[s]) : 0;
     sizes[s] = static_cast<std::int64_t>(lengths[s]) * tables.tags;
   }
-  for (int s = 0; s < kLanes; s += 4) {
-    transpose_quad(group.emissions + s, sizes + s, size, reinterpret_cast<float*>(x) + s);
-  }
+  transpose(group.emissions, sizes, size, reinterpret_cast<float*>(x));
+  // Up to five tags the emissions are kept for the score.
+  constexpr bool kScoreLanes = kTags > 0 && kTags <= 5;
+  std::int32_t* const alpha = kScoreLanes ? x + size * kLanes : x;
   F most;
   if constexpr (kTags > 0) {
-    most = forward_small<kTags>(fixed_tables, longest, x);
+    most = forward_small<kTags>(fixed_tables, longest, x, alpha);
   } else {
     most = forward_large(fixed_tables, longest, x);
   }
-  std::int32_t* const path = x + size * kLanes;
-  const unsigned unproved = walk_back<kTags, kSize>(fixed_tables, lengths, longest, x, most, path);
+  std::int32_t* const path = alpha + size * kLanes;
+  const unsigned unproved = walk_back<kTags, kSize>(fixed_tables, lengths, longest, alpha, most, path);
+  if constexpr (kScoreLanes) {
+    return score_lanes<kTags>(tables, group, lengths, longest, x, unproved, path);
+  }
   return write_proved<kLanes>(tables, group, unproved, path);
 }
 

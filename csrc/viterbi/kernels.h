@@ -41,7 +41,7 @@ struct Group {
 // kSideBySide * lengths[0] * stride doubles for `by_tag`.
 //
 // `fixed` does a group by the rule of fixed.h; null for float64, and where a level has no such code. It
-// returns a bit for each sentence that float64 has to do. `scratch` holds lengths[0] * (tags + 1) *
+// returns a bit for each sentence that float64 has to do. `scratch` holds lengths[0] * (2 * tags + 1) *
 // fixed_lanes int32 where a lane is a sentence, else kSideBySide * lengths[0] * (fixed_tables.stride + 1).
 template <typename T>
 struct Kernels {

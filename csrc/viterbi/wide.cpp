@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #define BIONER_ISA wide
 #define BIONER_ISA_WIDE
