@@ -22,20 +22,14 @@ from bioner_fast.models.chain import constraints, first_illegal
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
-from bioner_fast.training.data import Prepared, training_text
+from bioner_fast.training.data import Prepared
 from bioner_fast.training.evaluation import Selector, score_devel
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.optimizers import Optimizer, linear_decay
+from bioner_fast.training.phases import Phase, plan_phases
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.sampling import (
-    Batches,
-    SentenceBatches,
-    SpanBatches,
-    TokenBatches,
-    draw_slice,
-)
-from bioner_fast.training.sentences import MixedSentenceBatches
+from bioner_fast.training.sampling import draw_slice
 from bioner_fast.training.step import Step
 
 # Steps between looks at the loss: reading it makes a device wait.
@@ -70,48 +64,6 @@ class Position:
     tokens: int = 0
     loss_sum: float = 0.0  # over the steps of the epoch
     waited: int = 0  # evaluations since the best
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One optimiser's life: which heads learn, from which batches, for how long."""
-
-    heads: tuple[int, ...]
-    batches: Batches | MixedSentenceBatches
-    epochs: int
-    sliced: bool  # whether --percent-keep applies
-    redraw: bool  # whether its slice is drawn anew every epoch
-
-
-def plan_phases(config: TrainConfig, prepared: Prepared, processes: int = 1) -> list[Phase]:
-    """The published course of training for each kind of sharing; an idcnn has one phase of sentences.
-
-    Each of several processes takes its share of batches that are so many times larger.
-    """
-    tasks = prepared.tasks
-    assert config.batch_size is not None
-    batch_size = config.batch_size * processes
-    if config.arch == "idcnn":
-        assert config.epochs is not None
-        heads = tuple(range(len(tasks)))
-        sentences = MixedSentenceBatches(training_text(tasks, heads), batch_size)
-        return [Phase(heads, sentences, config.epochs, True, False)]
-    if config.sharing == "multi-output":
-        assert config.steps is not None
-        assert config.evaluate_every is not None
-        heads = tuple(range(len(tasks)))
-        spans = SpanBatches(training_text(tasks, heads), batch_size, config.steps, config.evaluate_every)
-        return [Phase(heads, spans, spans.epochs, True, False)]
-    assert config.epochs is not None
-    kind = SentenceBatches if config.batches == "sentences" else TokenBatches
-
-    def phase(head: int, redraw: bool) -> Phase:
-        batches = kind(training_text(tasks, (head,)), batch_size)
-        return Phase((head,), batches, config.epochs or 1, head == 0, redraw)
-
-    if config.sharing == "dependent":
-        return [phase(0, True), phase(1, True)]
-    return [phase(0, False)]
 
 
 class Trainer:
