@@ -167,8 +167,8 @@ def made_with(
         values = {str(result.get("software", {}).get(name)) for result in results}
         return ", ".join(sorted(values)) or "-"
 
-    vectors = facts.get("vectors")
-    settings = facts.get("settings", {})
+    vectors = {json.dumps(result.get("vectors"), sort_keys=True) for result in results}
+    settings = {_settings_of(result) for result in results}
     items = [
         ("Package", f"bioner-fast {different('version')}, commit {different('checkout')}"),
         ("Torch", different("torch")),
@@ -177,15 +177,9 @@ def made_with(
             "Threads of a run",
             ", ".join(sorted({str(r.get("config", {}).get("threads")) for r in results})) or "-",
         ),
-        (
-            "Word vectors",
-            f"{vectors['name']}, SHA-256 {vectors['sha256'][:16]}…" if vectors else "random, fine-tuned",
-        ),
-        (
-            "Recipe of best",
-            json.dumps(settings["recipe"]) if settings.get("recipe") else "--arch idcnn, defaults",
-        ),
-        ("Settings of --train", json.dumps(settings["overrides"]) if settings.get("overrides") else "none"),
+        ("Word vectors", "; ".join(sorted(map(_vectors, vectors))) or "-"),
+        *sorted(settings),
+        *(("Command", command) for command in sorted({str(r["command"]) for r in results if "command" in r})),
     ]
     rows = []
     for corpus in corpora:
@@ -196,6 +190,20 @@ def made_with(
     groups = [("", 2), ("Sentences", 3), ("", 1)]
     table = Table(["Corpus", "Kind", "train", "devel", "test", "training tokens"], rows, groups)
     return Section("Made with", [Facts(items), table])
+
+
+def _vectors(text: str) -> str:
+    vectors = json.loads(text)
+    return f"{vectors['name']}, SHA-256 {vectors['sha256'][:16]}…" if vectors else "random, fine-tuned"
+
+
+def _settings_of(result: Mapping[str, Any]) -> tuple[str, str]:
+    """What a run was trained with, without what differs from run to run of a model."""
+    own = ("tasks", "seed", "percent_keep", "sharing", "steps", "evaluate_every", "vectors")
+    config = result.get("config", {})
+    kept = {name: value for name, value in sorted(config.items()) if name not in own}
+    text = ", ".join(f"{name} {json.dumps(value)}" for name, value in kept.items())
+    return f"Settings of {result['run'].model}", text
 
 
 def sources() -> Section:

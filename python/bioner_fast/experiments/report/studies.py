@@ -49,7 +49,11 @@ def compared(results: Results, run: Run | None, baseline: Run | None, task: str)
         return [Cell("–", faint=True)] * 2
     outcome = results.compare(run, baseline, task)
     p = Cell("–", faint=True) if outcome is None else Cell(_p(outcome.p), strong=outcome.p < 0.05)
-    return [Cell(f"{ours.mean - theirs.mean:+.2f}".replace("-", "−")), p]
+    return [Cell(_signed(ours.mean - theirs.mean)), p]
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
 
 
 def _p(value: float) -> str:
@@ -128,7 +132,7 @@ def best(tasks: Sequence[str], study: Study, results: Results) -> Section:
         run, cnn = Run("best", (task,), seed=0), Run("cnn", (task,), seed=0)
         published = Published.load().f1(label(task), "pair")
         alone = results.score(run, task)
-        gap = Cell(f"{alone.mean - published:+.2f}") if alone and published else Cell("–", faint=True)
+        gap = Cell(_signed(alone.mean - published)) if alone and published else Cell("–", faint=True)
         rows.append(
             [
                 Cell(label(task)),
