@@ -9,7 +9,7 @@ namespace bioner {
 namespace {
 
 py::tuple read(const py::buffer& data, const std::string& path, std::int64_t token_column,
-               std::vector<std::int64_t> label_columns, std::int64_t min_columns) {
+               std::vector<std::int64_t> label_columns, std::int64_t min_columns, int threads) {
   const py::buffer_info info = data.request();
   if (info.ndim != 1 || info.itemsize != 1) throw py::value_error("data: expected bytes");
   const std::string_view file(static_cast<const char*>(info.ptr), static_cast<std::size_t>(info.size));
@@ -17,7 +17,7 @@ py::tuple read(const py::buffer& data, const std::string& path, std::int64_t tok
   ConllTable table;
   try {
     const py::gil_scoped_release release;
-    table = read_conll(file, options);
+    table = read_conll(file, options, threads);
   } catch (const TextError& error) {
     raise_format_error(path, error);
   }
@@ -82,7 +82,7 @@ py::bytes write(const py::object& text, const py::object& offsets, const py::lis
 
 void register_conll(py::module_& m) {
   m.def("read_conll", &read, py::arg("data"), py::arg("path"), py::arg("token_column"),
-        py::arg("label_columns"), py::arg("min_columns"),
+        py::arg("label_columns"), py::arg("min_columns"), py::arg("threads"),
         "(text, offsets, [(label ids, label names)], sentence offsets, document offsets, document ids)");
   m.def("write_conll", &write, py::arg("text"), py::arg("offsets"), py::arg("labels"),
         py::arg("sentence_offsets"), py::arg("document_offsets"), py::arg("document_ids"), py::arg("path"),

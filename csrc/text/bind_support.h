@@ -92,10 +92,10 @@ void check_ids(const py::array_t<T>& ids, std::int64_t count, const char* name) 
 }
 
 // Gives `size` elements of `data` to NumPy without a copy.
-template <typename T>
-py::array_t<T> to_numpy(std::unique_ptr<T[]> data, std::int64_t size) {
+template <typename T, typename Deleter>
+py::array_t<T> to_numpy(std::unique_ptr<T[], Deleter> data, std::int64_t size) {
   T* raw = data.release();
-  py::capsule owner(raw, [](void* p) { delete[] static_cast<T*>(p); });
+  py::capsule owner(raw, [](void* p) { Deleter()(static_cast<T*>(p)); });
   return py::array_t<T>({size}, {static_cast<py::ssize_t>(sizeof(T))}, raw, owner);
 }
 

@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "text/large_array.h"
 
 namespace bioner {
 
@@ -16,14 +17,14 @@ struct ConllOptions {
 };
 
 struct LabelColumn {
-  std::unique_ptr<std::int32_t[]> ids;  // [n_tokens], indices into names
-  std::vector<std::string> names;       // by first appearance
+  LargeArray<std::int32_t> ids;    // [n_tokens], indices into names
+  std::vector<std::string> names;  // by first appearance
 };
 
 struct ConllTable {
   std::int64_t n_tokens = 0;
-  std::unique_ptr<std::uint8_t[]> text;        // [offsets[n_tokens]], the tokens one after another
-  std::unique_ptr<std::int64_t[]> offsets;     // [n_tokens + 1]
+  LargeArray<std::uint8_t> text;               // [offsets[n_tokens]], the tokens one after another
+  LargeArray<std::int64_t> offsets;            // [n_tokens + 1]
   std::vector<LabelColumn> labels;             // as ConllOptions::label_columns
   std::vector<std::int64_t> sentence_offsets;  // [S + 1], token indices; no sentence is empty
   std::vector<std::int64_t> document_offsets;  // [D + 1], sentence indices
@@ -35,8 +36,9 @@ inline constexpr std::int64_t kMaxFieldBytes = 1 << 20;
 inline constexpr std::int64_t kMaxColumns = 256;
 inline constexpr std::int64_t kMaxLabels = 1 << 16;
 
-// Reads a whole file held in memory. Throws TextError with the line of the first problem.
-ConllTable read_conll(std::string_view file, const ConllOptions& options);
+// Reads a whole file held in memory over `threads` (0: one per core). Throws TextError with the line of the
+// first problem.
+ConllTable read_conll(std::string_view file, const ConllOptions& options, int threads);
 
 struct ConllWriteInput {
   const std::uint8_t* text = nullptr;

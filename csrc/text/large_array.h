@@ -1,10 +1,11 @@
-// Arrays of uninitialised memory; large ones ask for huge pages, since faulting small ones in costs more than
-// the work on them.
+// Arrays of uninitialised memory. Large ones ask for huge pages and begin on one: faulting small pages in
+// costs more than the work on them.
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -12,20 +13,28 @@
 
 namespace bioner {
 
+struct Free {
+  void operator()(void* data) const { std::free(data); }
+};
+
 template <typename T>
-std::unique_ptr<T[]> large_array(std::size_t n) {
-  std::unique_ptr<T[]> array(new T[n]);
+using LargeArray = std::unique_ptr<T[], Free>;
+
+template <typename T>
+LargeArray<T> large_array(std::size_t n) {
+  const std::size_t bytes = n * sizeof(T) + 1;  // never none: that may give a null pointer
+  void* data = nullptr;
 #if defined(__linux__)
-  constexpr std::size_t kSmallest = std::size_t{4} << 20;
-  constexpr std::uintptr_t kPage = 4096;
-  const std::size_t bytes = n * sizeof(T);
-  if (bytes >= kSmallest) {
-    const auto begin = (reinterpret_cast<std::uintptr_t>(array.get()) + kPage - 1) & ~(kPage - 1);
-    const auto end = (reinterpret_cast<std::uintptr_t>(array.get()) + bytes) & ~(kPage - 1);
-    madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);  // advice: failing is harmless
+  constexpr std::size_t kHugePage = std::size_t{2} << 20;
+  if (bytes >= kHugePage) {
+    if (posix_memalign(&data, kHugePage, bytes) != 0) throw std::bad_alloc();
+    madvise(data, bytes, MADV_HUGEPAGE);  // advice: failing is harmless
+    return LargeArray<T>(static_cast<T*>(data));
   }
 #endif
-  return array;
+  data = std::malloc(bytes);
+  if (data == nullptr) throw std::bad_alloc();
+  return LargeArray<T>(static_cast<T*>(data));
 }
 
 }  // namespace bioner

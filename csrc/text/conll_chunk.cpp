@@ -1,0 +1,254 @@
+#include "text/conll_chunk.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "text/delimiters.h"
+#include "text/text_error.h"
+
+namespace bioner::conll {
+
+struct FieldList {
+  struct Field {
+    std::size_t begin;
+    std::size_t end;
+  };
+  std::size_t line = 0;  // where it begins
+  std::size_t end = 0;   // of its line end
+  std::int64_t count = 0;
+  Field fields[kMaxColumns];
+
+  std::string_view text(const unsigned char* data, std::int64_t i) const {
+    return {reinterpret_cast<const char*>(data) + fields[i].begin, fields[i].end - fields[i].begin};
+  }
+};
+
+namespace {
+
+constexpr std::string_view kDocumentMarker = "-DOCSTART-";
+// After so many lines in a row that are not plain, the rest of a chunk is not tried any more.
+constexpr int kPatience = 16;
+
+std::string columns_text(std::int64_t n) { return std::to_string(n) + (n == 1 ? " column" : " columns"); }
+
+// `line` is a position in the file.
+[[noreturn]] void fail(std::string_view file, std::size_t line, const std::string& message) {
+  throw TextError(line_of(file, line), message);
+}
+
+std::string quoted_line(std::string_view file, std::size_t line) {
+  std::size_t end = std::min(file.find('\n', line), file.size());
+  if (end > line && file[end - 1] == '\r') --end;
+  return quoted(file.substr(line, end - line));
+}
+
+// The fields of the line at list.line of data[0, size), which stands at `origin` of the file. `next` gives
+// one delimiter after the other, and `size` in the end.
+template <typename NextDelimiter>
+void split(std::string_view file, std::size_t origin, const unsigned char* data, std::size_t size,
+           const NextDelimiter& next, FieldList& list) {
+  std::size_t field = list.line;
+  list.count = 0;
+  for (;;) {
+    const std::size_t at = next();
+    if (at > field) {
+      if (list.count == kMaxColumns) {
+        fail(file, origin + list.line, "expected at most " + columns_text(kMaxColumns) + ", found more");
+      }
+      list.fields[list.count++] = {field, at};
+    }
+    if (at >= size || data[at] == '\n') {
+      list.end = at;
+      return;
+    }
+    if (data[at] == '\r' && at + 1 < size && data[at + 1] != '\n') {
+      fail(file, origin + list.line,
+           "expected line ends LF or CRLF, found a carriage return inside the line");
+    }
+    field = at + 1;
+  }
+}
+
+// Delimiters from `at` on, one byte at a time: for a line here and there.
+class ByteScanner {
+ public:
+  ByteScanner(const unsigned char* data, std::size_t at, std::size_t size)
+      : data_(data), at_(at), size_(size) {}
+
+  std::size_t next() {
+    while (at_ < size_) {
+      if (is_delimiter(data_[at_++])) return at_ - 1;
+    }
+    return size_;
+  }
+
+ private:
+  const unsigned char* data_;
+  std::size_t at_;
+  std::size_t size_;
+};
+
+}  // namespace
+
+std::int64_t line_of(std::string_view file, std::size_t position) {
+  return 1 + std::count(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(position), '\n');
+}
+
+Layout find_layout(std::string_view file, std::size_t begin, const ConllOptions& options) {
+  const auto* data = reinterpret_cast<const unsigned char*>(file.data());
+  FieldList list;
+  for (list.line = begin; list.line < file.size(); list.line = list.end + 1) {
+    ByteScanner scanner(data, list.line, file.size());
+    split(file, 0, data, file.size(), [&] { return scanner.next(); }, list);
+    if (list.count > 0 && list.text(data, 0) != kDocumentMarker) break;
+  }
+  Layout layout;
+  if (list.line >= file.size()) {
+    layout.label_columns.resize(options.label_columns.size());
+    return layout;
+  }
+  layout.columns = list.count;
+  if (list.count > 1 && data[list.fields[0].end] == ' ') layout.separator = ' ';
+  const auto found = [&] {
+    return "found " + columns_text(list.count) + ": " + quoted_line(file, list.line);
+  };
+  if (list.count < options.min_columns) {
+    const char* kinds[] = {"token", "token and tag", "token, gold tag and predicted tag"};
+    const auto wanted = std::clamp<std::int64_t>(options.min_columns, 1, 3);
+    fail(file, list.line,
+         "expected at least " + columns_text(options.min_columns) + " (" + kinds[wanted - 1] +
+             ", separated by a tab or spaces), " + found());
+  }
+  const auto resolve = [&](std::int64_t column, const char* what) {
+    const std::int64_t index = column < 0 ? column + list.count : column;
+    if (index < 0 || index >= list.count) {
+      fail(file, list.line,
+           std::string("expected a ") + what + " in column " + std::to_string(column) +
+               " (0 is the first, -1 the last), " + found());
+    }
+    return index;
+  };
+  layout.token_column = resolve(options.token_column, "token");
+  for (const std::int64_t column : options.label_columns) {
+    layout.label_columns.push_back(resolve(column, "tag"));
+  }
+  return layout;
+}
+
+ChunkReader::ChunkReader(std::string_view file, const Layout& layout)
+    : file_(file),
+      layout_(layout),
+      ids_(layout.label_columns.size()),
+      tables_(layout.label_columns.size()),
+      first_lines_(layout.label_columns.size()) {
+  const std::vector<std::int64_t>& labels = layout.label_columns;
+  const std::int64_t columns = layout.columns;
+  is_plain_ = layout.token_column == 0 && ((columns == 2 && labels == std::vector<std::int64_t>{1}) ||
+                                           (columns == 3 && (labels.size() == 1 || labels.size() == 2)) ||
+                                           (columns == 4 && labels.size() == 1));
+}
+
+void ChunkReader::read(const Chunk& chunk) {
+  begin_ = chunk.begin;
+  const std::size_t size = chunk.end - chunk.begin;
+  const auto* data = reinterpret_cast<const unsigned char*>(file_.data()) + chunk.begin;
+  if (file_.size() - chunk.end < kPadding) {
+    copy_.assign(size + kPadding, 0);
+    std::memcpy(copy_.data(), data, size);
+    data = copy_.data();
+  }
+  // The last line of a file may have no line end. And room for what line_kernels() write before they look.
+  const std::size_t lines = chunk.lines + 1 + kBatch;
+  if (text_.size() < size + kCopy) text_.resize(size + kCopy);
+  if (starts_.size() < lines) {
+    starts_.resize(lines);
+    breaks_.resize(lines);
+    for (std::vector<std::int32_t>& ids : ids_) ids.resize(lines);
+  }
+  documents_.clear();
+  for (LabelTable& table : tables_) table.clear();
+  for (std::vector<std::size_t>& first : first_lines_) first.clear();
+  lines_ = {};
+  lines_.data = data;
+  lines_.size = size;
+  lines_.columns = static_cast<int>(layout_.columns);
+  lines_.separator = layout_.separator;
+  lines_.text = text_.data();
+  lines_.starts = starts_.data();
+  lines_.breaks = breaks_.data();
+  if (is_plain_) {
+    for (std::size_t i = 0; i < tables_.size(); ++i) {
+      lines_.label_columns[i] = static_cast<int>(layout_.label_columns[i]);
+      lines_.slots[i] = tables_[i].recent();
+      lines_.ids[i] = ids_[i].data();
+    }
+    const LineKernels& kernels = line_kernels();
+    for (int failures = 0; lines_.line < size && failures < kPatience;) {
+      const std::size_t before = lines_.line;
+      kernels.read(lines_, static_cast<int>(tables_.size()));
+      failures = lines_.line == before ? failures + 1 : 0;
+      if (lines_.line >= size) break;
+      ByteScanner scanner(data, lines_.line, size);
+      read_line([&] { return scanner.next(); });
+    }
+  }
+  DelimiterScanner scanner(data, lines_.line, size);
+  while (lines_.line < size) read_line([&] { return scanner.next(); });
+}
+
+// Reads the line at lines_.line, of whatever kind, and goes on to the next one.
+template <typename NextDelimiter>
+void ChunkReader::read_line(const NextDelimiter& next) {
+  FieldList list;
+  list.line = lines_.line;
+  split(file_, begin_, lines_.data, lines_.size, next, list);
+  lines_.line = list.end + 1;
+  if (list.count == 0) {
+    add_break();
+  } else if (list.text(lines_.data, 0) == kDocumentMarker) {
+    add_break();
+    // The rest of the line is the id, save the fillers that keep columns aligned ("-DOCSTART- -X- O O").
+    std::string id;
+    for (std::int64_t i = 1; i < list.count && id.empty(); ++i) {
+      const std::string_view value = list.text(lines_.data, i);
+      if (value == "O" || value == "-X-" || value == "-" || value == "_") continue;
+      const std::size_t begin = list.fields[1].begin;
+      id.assign(reinterpret_cast<const char*>(lines_.data) + begin, list.fields[list.count - 1].end - begin);
+    }
+    documents_.push_back({lines_.tokens, std::move(id)});
+  } else {
+    add_token(list);
+  }
+}
+
+void ChunkReader::add_break() {
+  const auto tokens = static_cast<std::uint32_t>(lines_.tokens);
+  const bool is_new = lines_.n_breaks == 0 || breaks_[lines_.n_breaks - 1] != tokens;
+  if (is_new) breaks_[lines_.n_breaks++] = tokens;
+}
+
+void ChunkReader::add_token(const FieldList& list) {
+  const std::size_t line = begin_ + list.line;
+  if (list.count != layout_.columns) {
+    fail(file_, line,
+         "expected " + columns_text(layout_.columns) + " as in the lines before, found " +
+             std::to_string(list.count) + ": " + quoted_line(file_, line));
+  }
+  const std::string_view token = list.text(lines_.data, layout_.token_column);
+  if (static_cast<std::int64_t>(token.size()) > kMaxFieldBytes) {
+    fail(file_, line,
+         "expected a token of at most " + std::to_string(kMaxFieldBytes) + " bytes, found " +
+             std::to_string(token.size()));
+  }
+  std::memcpy(text_.data() + lines_.bytes, token.data(), token.size());
+  starts_[lines_.tokens] = static_cast<std::uint32_t>(lines_.bytes);
+  lines_.bytes += token.size();
+  for (std::size_t i = 0; i < tables_.size(); ++i) {
+    const std::size_t known = tables_[i].size();
+    ids_[i][lines_.tokens] = tables_[i].id(list.text(lines_.data, layout_.label_columns[i]));
+    if (tables_[i].size() > known) first_lines_[i].push_back(line);
+  }
+  ++lines_.tokens;
+}
+
+}  // namespace bioner::conll
