@@ -72,7 +72,7 @@ def measure(benchmark: Any, copy_bandwidth: float) -> Callable[..., Any]:
 
     def run(function: Callable[[], Any], *, tokens: int, moved: int, role: str = "ours", **notes: Any) -> Any:
         result = benchmark.pedantic(function, rounds=notes.pop("rounds", 7), warmup_rounds=1, iterations=1)
-        benchmark.extra_info.update(role=role, tokens=tokens, threads=THREADS, **notes)
+        benchmark.extra_info.update(role=role, tokens=tokens, threads=torch.get_num_threads(), **notes)
         if benchmark.stats is not None:  # None under --benchmark-disable
             seconds = benchmark.stats.stats.median
             benchmark.extra_info["tokens_per_second"] = tokens / seconds
