@@ -6,9 +6,9 @@ entities), bfloat16 and int8 with float32 (F1 of their entities against those of
 
     BIONER_BENCHMARK_MODEL=runs/NCBI-disease-IOB-idcnn/model pytest benchmarks/bench_tagging.py
 
-Without BIONER_BENCHMARK_MODEL, an idcnn and a cnn of the usual sizes are trained for a moment on a sample
-of the package. The text is that of the public corpora where they are at hand (BIONER_SHARED or ../shared),
-else that of the sample, as documents of eight sentences, over and over; each round tags them with warm tables.
+Without it, an idcnn and a cnn of the usual sizes are trained on the sample of the package for a moment. Text
+is that of the public corpora where they are at hand (BIONER_SHARED or ../shared), else of the sample, as
+documents of eight sentences, over and over; each round tags them with warm tables.
 """
 
 from __future__ import annotations
