@@ -1,47 +1,109 @@
 #!/usr/bin/env bash
-# The one script for a GPU machine: builds from source, runs the GPU tests, compute-sanitizer and the benchmarks, and adds
-# an entry to benchmarks/RESULTS.md. Needs nvcc, a C++20 compiler and a Python with a CUDA build of Torch.
+# The one script for a GPU machine: builds from source for its GPU, runs the GPU tests, compute-sanitizer and the
+# benchmarks, and adds an entry to benchmarks/RESULTS.md. Needs nvcc, a C++20 compiler and a Python with a CUDA Torch.
 #
-#   benchmarks/gpu.sh [python]        # OUT=folder for raw results; SKIP_SANITIZER=1 leaves compute-sanitizer out
+#   benchmarks/gpu.sh [--dry-run] [python]
+#
+# --dry-run prints the commands and runs none of them. From the environment: OUT, a folder for raw results;
+# SKIP_SANITIZER=1; BUDGET_S, seconds for the whole of it (default 540): a step whose time has come is cut short, the
+# results that there are get written, and the exit status is not 0. The order is: build, quick tests, benchmarks, all tests,
+# sanitizers, because the first minutes on such a machine are the sure ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+dry=""
+if [[ ${1:-} == --dry-run ]]; then dry=1; shift; fi
 python=${1:-python3}
 out=${OUT:-runs/gpu}
-mkdir -p "$out"
+deadline=$((SECONDS + ${BUDGET_S:-540}))
+failed=()
 
-"$python" -c 'import torch; assert torch.cuda.is_available(), "no CUDA device is visible to Torch"'
-"$python" -m venv --system-site-packages "$out/venv"
+# do_step NAME COMMAND...: runs it within the time left, shows and keeps its output; notes a failure and goes on.
+do_step() {
+  local name=$1
+  shift
+  if [[ -n $dry ]]; then
+    printf '%s:' "$name"
+    printf ' %q' "$@"
+    printf '\n'
+    return 0
+  fi
+  local left=$((deadline - SECONDS))
+  if ((left < 5)); then
+    failed+=("$name: no time left")
+    return 1
+  fi
+  local status=0
+  timeout --signal=INT --kill-after=10 "$left" "$@" > >(tee "$out/$name.txt") 2>&1 || status=$?
+  if ((status != 0)); then failed+=("$name: status $status"); fi
+  return "$status"
+}
+
+# must NAME COMMAND...: the same, but nothing after it makes sense without it.
+must() {
+  do_step "$@" || {
+    echo "gpu.sh: $1 failed, see $out/$1.txt" >&2
+    exit 1
+  }
+}
+
+capability=90
+device="GPU (dry run)"
+if [[ -z $dry ]]; then
+  mkdir -p "$out"
+  command -v nvcc > /dev/null || { echo "gpu.sh: nvcc is not on PATH" >&2; exit 1; }
+  capability=$("$python" -c 'import torch
+assert torch.cuda.is_available(), "no CUDA device is visible to Torch"
+print("%d%d" % torch.cuda.get_device_capability())')
+  device=$("$python" -c 'import torch; print(torch.cuda.get_device_name())')
+fi
 py="$out/venv/bin/python"
-constraints=(); [[ -f constraints.txt ]] && constraints=(-c constraints.txt)
-"$py" -m pip install -q "scikit-build-core>=0.10" "pybind11>=2.13" cmake ninja
-capability=$("$python" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())')
-"$py" -m pip install -q --no-build-isolation ".[test]" \
-  -C cmake.define.BIONER_CUDA=ON -C cmake.define.BIONER_CUDA_ARCHITECTURES="$capability" "${constraints[@]}" ||
-  "$py" -m pip install -q --no-deps --no-build-isolation . \
-    -C cmake.define.BIONER_CUDA=ON -C cmake.define.BIONER_CUDA_ARCHITECTURES="$capability"
-"$py" -m pip install -q thinc pytorch-crf || echo "some peers could not be installed" >&2
-
-export BIONER_REQUIRE_CUDA=1
-"$py" -m pytest -q tests/ops 2>&1 | tee "$out/tests.txt"
-
-sanitizer="not run"
-if [[ -z ${SKIP_SANITIZER:-} ]] && command -v compute-sanitizer > /dev/null; then
-  for tool in memcheck racecheck; do
-    compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
-      "$py" -m pytest -q tests/ops -k "cuda and (reference or gradient or gather) and not compile" 2>&1 |
-      tee "$out/sanitizer-$tool.txt"
-  done
-  sanitizer="memcheck and racecheck without a finding"
+constraints=()
+# The Torch of the machine stays: a CUDA build that fits its driver. Its pin would replace it.
+if [[ -f constraints.txt && -z $dry ]]; then
+  grep -v '^torch==' constraints.txt > "$out/constraints.txt"
+  constraints=(-c "$out/constraints.txt")
 fi
 
-"$py" -m pytest -q benchmarks/bench_*.py --benchmark-json="$out/results.json" 2>&1 | tee "$out/benchmarks.txt"
-"$py" benchmarks/report.py "$out/results.json" --out "$out"
+must venv "$python" -m venv --system-site-packages "$out/venv"
+must tools "$py" -m pip install -q "scikit-build-core>=0.10" "pybind11>=2.13" cmake ninja \
+  pytest pytest-benchmark hypothesis "${constraints[@]}"
+must build "$py" -m pip install -q --no-build-isolation . \
+  -C cmake.define.BIONER_CUDA=ON -C cmake.define.BIONER_CUDA_ARCHITECTURES="$capability" "${constraints[@]}"
+must peers "$py" -m pip install -q pytorch-crf "${constraints[@]}"
+
+export BIONER_REQUIRE_CUDA=1 BIONER_REQUIRE_PEERS=1
+# From outside the source tree's python/: the installed package is what is tested.
+must quick-tests "$py" -m pytest -q -x -p no:cacheprovider tests/ops \
+  -k "cuda and (reference or bit_for_bit or stream) and not compile"
+do_step benchmarks "$py" -m pytest -q -p no:cacheprovider benchmarks/bench_gpu.py \
+  --benchmark-json="$out/results.json" || true
+do_step tests "$py" -m pytest -q -p no:cacheprovider tests/ops -k cuda || true
+if [[ -z ${SKIP_SANITIZER:-} ]]; then
+  for tool in memcheck racecheck; do
+    # Small shapes: a sanitizer is a hundred times slower.
+    do_step "sanitizer-$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 --target-processes all \
+      "$py" -m pytest -q -p no:cacheprovider tests/ops \
+      -k "cuda and (gather_equals or gradient_of_weight or decode or likelihood) and (float32 or 5) and not compile" || true
+  done
+fi
+
+[[ -n $dry ]] && exit 0
+if [[ -s $out/results.json ]]; then
+  "$py" benchmarks/report.py "$out/results.json" --out "$out"
+fi
+outcome() { [[ -f $out/$1.txt ]] && tail -n 1 "$out/$1.txt" || echo "not run"; }
 {
   echo
-  echo "## $("$python" -c 'import torch; print(torch.cuda.get_device_name())'), $(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
+  echo "## $(date +%F), $device, $(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
   echo
-  echo "Command: \`benchmarks/gpu.sh\`. Tests: $(tail -n 1 "$out/tests.txt"). compute-sanitizer: $sanitizer."
+  echo "Command: \`benchmarks/gpu.sh\`. Tests: $(outcome tests). compute-sanitizer memcheck: $(outcome sanitizer-memcheck);"
+  echo "racecheck: $(outcome sanitizer-racecheck)."
+  if ((${#failed[@]})); then printf '\nFailed: %s\n' "$(IFS=';'; echo "${failed[*]}")"; fi
   echo
-  cat "$out/table.md"
-} >> benchmarks/RESULTS.md
+  if [[ -f $out/table.md ]]; then cat "$out/table.md"; fi
+} | tee "$out/entry.md" >> benchmarks/RESULTS.md
 echo "added an entry to benchmarks/RESULTS.md; raw results are in $out"
+if ((${#failed[@]})); then
+  printf 'gpu.sh: failed: %s\n' "${failed[@]}" >&2
+  exit 1
+fi

@@ -53,8 +53,8 @@ py::object take_output(std::int64_t rows, std::int64_t columns, const std::strin
   if (columns > 0 && rows > most / columns) return py::none();
   void* data = take_buffer(rows * columns * (type.bits / 8));
   if (data == nullptr) return py::none();
-  auto* lent = new LentTensor{{{data, {dlpack::kCpu, 0}, 2, type, nullptr, nullptr, 0}, nullptr, &LentTensor::free},
-                              {rows, columns}};
+  auto* lent = new LentTensor{
+      {{data, {dlpack::kCpu, 0}, 2, type, nullptr, nullptr, 0}, nullptr, &LentTensor::free}, {rows, columns}};
   lent->managed.manager = lent;
   lent->managed.tensor.shape = lent->shape;
   PyObject* capsule = PyCapsule_New(&lent->managed, "dltensor", [](PyObject* object) {
@@ -93,10 +93,12 @@ void register_runtime(py::module_& module) {
   module.attr("compiler") = compiler();
   module.attr("commit") = BIONER_COMMIT;
   module.attr("recycled_bytes") = kRecycledBytes;
-  module.def("take_output", &take_output, py::arg("rows"), py::arg("columns"), py::arg("dtype"),
-             "A DLPack capsule [rows, columns] with any contents, whose memory is kept for the next one when it is "
-             "freed; None where such memory is not to be had.");
-  module.def("kept_buffer_bytes", &kept_buffer_bytes, "Bytes of freed outputs that are kept for the next ones.");
+  module.def(
+      "take_output", &take_output, py::arg("rows"), py::arg("columns"), py::arg("dtype"),
+      "A DLPack capsule [rows, columns] with any contents, whose memory is kept for the next one when it is "
+      "freed; None where such memory is not to be had.");
+  module.def("kept_buffer_bytes", &kept_buffer_bytes,
+             "Bytes of freed outputs that are kept for the next ones.");
   module.def("drop_buffers", &drop_buffers, "Return what kept_buffer_bytes counts to the system.");
   module.attr("hardware_threads") = hardware_threads();
   module.def(

@@ -110,7 +110,7 @@ std::int64_t kept_buffer_limit() {
   static const std::int64_t limit = [] {
     if (const char* text = std::getenv("BIONER_KEEP_MB"); text != nullptr && *text != '\0') {
       const long long megabytes = std::atoll(text);
-      return static_cast<std::int64_t>(megabytes < 0 ? 0 : megabytes > (1 << 26) ? 1 << 26 : megabytes) << 20;
+      return static_cast<std::int64_t>(megabytes<0 ? 0 : megabytes>(1 << 26) ? 1 << 26 : megabytes) << 20;
     }
     return static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) / 8 * sysconf(_SC_PAGE_SIZE);
   }();

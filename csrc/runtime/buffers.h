@@ -1,9 +1,10 @@
 // Memory for large outputs that outlives them: the next output of about that size gets the same pages.
 //
 // The C library hands large blocks back to the system when they are freed, so each call of an op with a large
-// output pays again for every page of it: a fault, and zeros that the kernel overwrites at once. Where the output is
-// a gather, that costs more than the gather. Buffers that come back are kept here, and the system is told
-// (MADV_FREE) that it may take their pages whenever it is short of memory, so nobody else goes without.
+// output pays again for every page of it: a fault, and zeros that the kernel overwrites at once. Where the
+// output is a gather, that costs more than the gather. Buffers that come back are kept here, and the system
+// is told (MADV_FREE) that it may take their pages whenever it is short of memory, so nobody else goes
+// without.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace bioner {
 // Outputs from here on are worth keeping: below, malloc itself does.
 constexpr std::int64_t kRecycledBytes = std::int64_t{32} << 20;
 
-// At least `bytes` bytes with any contents, aligned to a huge page; null where the system has none to give, or no
-// MADV_FREE (anything but Linux): then allocate elsewhere. Thread-safe.
+// At least `bytes` bytes with any contents, aligned to a huge page; null where the system has none to give,
+// or no MADV_FREE (anything but Linux): then allocate elsewhere. Thread-safe.
 void* take_buffer(std::int64_t bytes);
 
 // Gives back what take_buffer returned. Keeps at most kept_buffer_limit() bytes. Thread-safe; needs no GIL.

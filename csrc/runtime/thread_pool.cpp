@@ -51,12 +51,13 @@ class Pool {
  public:
   void run(Job& job) {
     std::list<Job*>::iterator place;
+    const bool one_seat = job.seats == 1;  // read before workers see the job
     {
       const std::lock_guard<std::mutex> lock(mutex_);
       grow(job.seats);
       place = jobs_.insert(jobs_.end(), &job);
     }
-    if (job.seats == 1) {
+    if (one_seat) {
       wake_.notify_one();
     } else {
       wake_.notify_all();

@@ -312,18 +312,10 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
                           std::to_string(padding_idx));
   }
   if (width == 0) return;
-  const window::GradWeight op{sentences,
-                              size,
-                              width,
-                              scalar,
-                              grad.data,
-                              sorted,
-                              padding_idx,
-                              padding_sum.present() ? padding_sum.data : nullptr,
-                              padding_is_apart,
-                              workspace.data,
-                              limit,
-                              out.data};
+  const window::GradWeight op{
+      sentences,        size,           width,       scalar,
+      grad.data,        sorted,         padding_idx, padding_sum.present() ? padding_sum.data : nullptr,
+      padding_is_apart, workspace.data, limit,       out.data};
   if (grad.is_cuda) {
     require_cuda_build("embedding_window");
 #if defined(BIONER_WITH_CUDA)
@@ -357,7 +349,8 @@ void register_window(py::module_& module) {
   module.def("embedding_grad_weight", &embedding_grad_weight, arg("grad"), arg("keys"), arg("offsets"),
              arg("window"), arg("limit"), arg("padding_idx"), arg("padding_is_apart"),
              arg("padding_sum").none(true), arg("workspace"), arg("run_rows").none(true),
-             arg("run_blocks").none(true), arg("run_tokens").none(true), arg("rows").none(true), arg("out"), arg("threads"), arg("stream"));
+             arg("run_blocks").none(true), arg("run_tokens").none(true), arg("rows").none(true), arg("out"),
+             arg("threads"), arg("stream"));
 }
 
 }  // namespace bioner::bindings

@@ -107,7 +107,8 @@ void zero_unused_rows(const GradWeight& op, std::int64_t row_bytes, std::int64_t
   const std::uint64_t* next = std::lower_bound(op.keys, last, static_cast<std::uint64_t>(begin) << 32);
   for (std::int64_t row = begin; row < end; ++row) {
     const std::int64_t used = next == last ? end : std::min(end, key_id(*next));
-    memset(static_cast<char*>(op.out) + row * row_bytes, 0, static_cast<std::size_t>((used - row) * row_bytes));
+    memset(static_cast<char*>(op.out) + row * row_bytes, 0,
+           static_cast<std::size_t>((used - row) * row_bytes));
     row = used;
     while (next != last && key_id(*next) == row) ++next;
   }
@@ -159,9 +160,8 @@ void grad_weight(const GradWeight& op, const Runs& runs, simd::Level level, int 
   const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
   if (!runs.sparse) {
     expect_large_write(op.out, op.limit * row_bytes);
-    parallel_for(op.limit, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
-      zero_unused_rows(op, row_bytes, begin, end);
-    });
+    parallel_for(op.limit, grain_tokens(row_bytes), threads,
+                 [&](std::int64_t begin, std::int64_t end) { zero_unused_rows(op, row_bytes, begin, end); });
   }
   std::int64_t padding_row = -1;
   const std::int64_t count = find_runs(op, runs, &padding_row);

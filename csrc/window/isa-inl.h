@@ -307,8 +307,8 @@ BIONER_INLINE void add_awaited(const GradWeight& op, const Runs& runs, const Awa
   }
 }
 
-// Goes through the tokens as they lie in memory and takes those of its own runs: `grad` is large and read once,
-// nearly in order; the sums are small. By id, every read would be a surprise.
+// Goes through the tokens as they lie in memory and takes those of its own runs: `grad` is large and read
+// once, nearly in order; the sums are small. By id, every read would be a surprise.
 template <typename T>
 void sum_runs_of(const GradWeight& op, const Runs& runs, std::int64_t first, std::int64_t last) {
   constexpr std::int64_t kAhead = 2;

@@ -53,7 +53,8 @@ struct GradPadding {
 
 // Gradient of `weight` in embedding_window: what GradValues would give each token, summed by id. `keys` are
 // (id << 32 | token), sorted. A run is a stretch of equal ids inside one of the fixed blocks of kKeysPerBlock
-// keys; each run sums its tokens in order, and the runs of an id are added in order, so threads change nothing.
+// keys; each run sums its tokens in order, and the runs of an id are added in order, so threads change
+// nothing.
 struct GradWeight {
   PackedOffsets sentences;
   int window;
@@ -73,8 +74,8 @@ struct GradWeight {
 
 // How the CPU finds a token's run: the caller brings the memory, grad_weight fills it.
 struct Runs {
-  bool sparse;               // `out` has the rows in use, in order, and not all
-  std::int64_t* rows;        // [run_count] the row of `out`; ~block where the run goes on with the id before it
+  bool sparse;         // `out` has the rows in use, in order, and not all
+  std::int64_t* rows;  // [run_count] the row of `out`; ~block where the run goes on with the id before it
   std::int64_t* of_blocks;   // [key_block_count(N) + 1] the first run of each block
   std::uint32_t* of_tokens;  // [N] run << 1, with 1 for the first token of its run
 };

@@ -187,10 +187,22 @@ def fuzz_binding(fuzz: Fuzzer) -> None:
             *map(
                 _native.argument,
                 (
-                    grad, keys, offsets, window, 5, 2, False, None, workspace,
-                    keys.new_empty(runs), keys.new_empty(blocks + 1), run_tokens, None, out,
+                    grad,
+                    keys,
+                    offsets,
+                    window,
+                    5,
+                    2,
+                    False,
+                    None,
+                    workspace,
+                    keys.new_empty(runs),
+                    keys.new_empty(blocks + 1),
+                    run_tokens,
+                    None,
+                    out,
                 ),
-            ),  # fmt: skip
+            ),
             threads=2,
             stream=0,
         )

@@ -87,7 +87,7 @@ def test_what_cannot_be_had_is_none_and_what_is_wrong_raises() -> None:
     assert _ops.take_output(1 << 40, 1 << 40, "float64") is None
     assert _ops.take_output(1 << 44, 8, "float64") is None
     assert _ops.take_output(0, 5, "float32") is None
-    with pytest.raises(TypeError, match="`dtype` must be float16, .* got int8"):
+    with pytest.raises(TypeError, match=r"`dtype` must be float16, .* got int8"):
         _ops.take_output(1, 1, "int8")
     with pytest.raises(ValueError, match="must not be negative"):
         _ops.take_output(-1, 1, "float32")
@@ -149,9 +149,7 @@ def test_a_forked_child_takes_buffers_of_its_own() -> None:
     code = """
 import os, sys
 from bioner_fast import _ops
-import numpy as np
-one = np.from_dlpack(type("T", (), {"__dlpack__": lambda s, **k: _ops.take_output(1 << 13, 1 << 10, "float32"),
-                                    "__dlpack_device__": lambda s: (1, 0)})())
+one = _ops.take_output(1 << 13, 1 << 10, "float32")
 if os.fork() == 0:
     capsule = _ops.take_output(1 << 13, 1 << 10, "float32")
     del capsule

@@ -379,6 +379,59 @@ def test_compile_without_graph_breaks(device, dynamic) -> None:
             torch.testing.assert_close(mine, theirs)
 
 
+# Dynamo itself reads .grad of what goes into the rest of the function.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
+def test_a_sparse_gradient_is_a_graph_break() -> None:
+    offsets, ids = torch.tensor([0, 3, 5]), torch.tensor([4, 2, 4, 1, 1])
+
+    def loss(weight: torch.Tensor) -> torch.Tensor:
+        return ops.embedding_window(weight * 1, ids, offsets, 3, 0, sparse=True).square().sum()
+
+    def leaf_loss(weight: torch.Tensor) -> torch.Tensor:
+        return ops.embedding_window(weight, ids, offsets, 3, 0, sparse=True).square().sum() * 2
+
+    weights = [random(8, 3, dtype=torch.float64).requires_grad_() for _ in range(2)]
+    for function, weight in zip(
+        (leaf_loss, torch.compile(leaf_loss, backend="aot_eager")), weights, strict=True
+    ):
+        function(weight).backward()
+        assert weight.grad.is_sparse
+    assert torch.equal(weights[0].grad.to_dense(), weights[1].grad.to_dense())
+    with pytest.raises(RuntimeError, match=r"torch\.compile knows no sparse gradients; use sparse=False"):
+        torch.compile(loss, backend="aot_eager", fullgraph=True)(weights[0])
+
+
+@pytest.mark.parametrize("device", ["cuda"], indirect=True)
+def test_cuda_work_joins_the_callers_stream(device) -> None:
+    """Inputs come from work that is still under way on a side stream; nothing synchronises in between."""
+    offsets = torch.arange(0, 40_001, 20, device=device)
+    n, window = 40_000, 7
+    source = random(n, 64, dtype=torch.float32).to(device)
+    weight = random(50, 64, dtype=torch.float32).to(device)
+    ids = torch.randint(0, 50, (n,), device=device)
+    expected = ops.window_gather(source + 1, offsets, window)
+    rows = ops.embedding_window(weight + 1, ids, offsets, window, 3)
+    tags = ops.viterbi_decode(source[:, :25] + 1, source[:25, :25], offsets)[0]
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream(device)
+    with torch.cuda.stream(stream):
+        for _ in range(3):
+            values, table = torch.zeros_like(source), torch.zeros_like(weight)
+            torch.cuda._sleep(50_000_000)  # tens of milliseconds: an op on another stream would see the zeros
+            values.copy_(source + 1)
+            table.copy_(weight + 1)
+            found = ops.window_gather(values, offsets, window)
+            looked_up = ops.embedding_window(table, ids, offsets, window, 3)
+            decoded = ops.viterbi_decode(values[:, :25], source[:25, :25], offsets)[0]
+            assert not stream.query(), "the calls must return before the stream is done"
+            values.zero_()
+            table.zero_()
+    stream.synchronize()
+    assert torch.equal(found, expected)
+    assert torch.equal(looked_up, rows)
+    assert torch.equal(decoded, tags)
+
+
 # ---- Wrong arguments
 
 

@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
     def kernels(
         tokens: Annotated[int, typer.Option(min=1000, help="Tokens a call.")] = 200_000,
         device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-        threads: Annotated[int, typer.Option(min=0, help="Threads; 0: all this process may use.")] = 0,
+        threads: Annotated[
+            int, typer.Option(min=0, max=256, help="Threads, at most 256; 0: all this process may use.")
+        ] = 0,
         seconds: Annotated[float, typer.Option(min=0.01, help="Time for each kernel.")] = 0.5,
         as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     ) -> None:

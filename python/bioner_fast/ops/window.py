@@ -106,6 +106,8 @@ def embedding_window(
         window: odd number of positions.
         padding_idx: the row of `weight` for positions outside the token's own sentence.
         sparse: give `weight` a sparse COO gradient that has only the rows in use (coalesced on the CPU).
+            Under ``torch.compile``, which knows no sparse gradients, this is a graph break, and with
+            ``fullgraph=True`` an error that says so; ``sparse=False`` compiles whole.
 
     Returns:
         ``[N, window * D]``, contiguous; differentiable in `weight`.
@@ -131,8 +133,17 @@ def embedding_window(
         raise ValueError(f"`padding_idx` must lie in [0, {weight.shape[0]}), got {padding_idx}")
     if not isinstance(sparse, bool):
         raise TypeError(f"`sparse` must be a bool, got {type(sparse).__name__}")
-    op = torch.ops.bioner_fast.embedding_window_sparse if sparse else torch.ops.bioner_fast.embedding_window
-    result: Tensor = op(weight, ids, offsets, window, padding_idx)
+    if sparse:
+        return _lookup_sparse(weight, ids, offsets, window, padding_idx)
+    result: Tensor = torch.ops.bioner_fast.embedding_window(weight, ids, offsets, window, padding_idx)
+    return result
+
+
+@torch.compiler.disable(  # type: ignore[untyped-decorator, unused-ignore]
+    reason="embedding_window(sparse=True): torch.compile knows no sparse gradients; use sparse=False"
+)
+def _lookup_sparse(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    result: Tensor = torch.ops.bioner_fast.embedding_window_sparse(weight, ids, offsets, window, padding_idx)
     return result
 
 
@@ -306,7 +317,8 @@ def _weight_sums(
     run_rows = run_blocks = run_tokens = None
     if grad.is_cuda:
         if window > 1 and grad.dtype in _native.FULL_FLOATS:
-            # The same sums in two passes: `grad` is read in order, only [N, D] by id. (Half types would round.)
+            # The same sums in two passes: `grad` is read in order, only [N, D] by id. (Half types would
+            # round.)
             values = grad.new_empty(grad.shape[0], width)
             _native.call("window_grad_values", grad, grad, offsets, window, values)
             grad, window = values, 1

@@ -1,0 +1,141 @@
+"""What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one.
+
+Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
+are timed from a synchronised device to a synchronised device, so launches are part of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from bioner_fast import _ops, ops
+from chains import load_parameters, make_chains, padded_batches
+from conftest import tokens
+from shapes import WIDTH, WINDOW, packed_offsets
+
+SENTENCES = 100_000
+MEAN_LENGTH = 26
+TAGS = 25
+
+
+def missing_cuda() -> str | None:
+    if _ops.cuda_architectures is None:
+        return "this build has no CUDA kernels"
+    if not torch.cuda.is_available():
+        return "no CUDA device (or a Torch without CUDA)"
+    return None
+
+
+@pytest.fixture(autouse=True)
+def on_gpu() -> None:
+    reason = missing_cuda()
+    if reason is None:
+        return
+    if os.environ.get("BIONER_REQUIRE_CUDA") == "1":
+        pytest.fail(f"BIONER_REQUIRE_CUDA=1, but {reason}")
+    pytest.skip(reason)
+
+
+def synchronised(function: Callable[[], Any]) -> Callable[[], Any]:
+    def run() -> Any:
+        result = function()
+        torch.cuda.synchronize()
+        return result
+
+    return run
+
+
+@pytest.mark.benchmark(group="GPU: window_gather, window 7, width 200")
+@pytest.mark.parametrize("side", ["ours", "device copy", "torch"])
+def test_gather(side, measure) -> None:
+    """Share of copy bandwidth: bytes/s of ours over bytes/s of the copy, both read and written counted."""
+    n = tokens(1_000_000)  # 5.6 GB of output
+    values = torch.randn(n, WIDTH, device="cuda")
+    offsets = packed_offsets(n).cuda()
+    out = torch.empty(n, WINDOW * WIDTH, device="cuda")
+    moved = values.nbytes + out.nbytes
+    if side == "ours":
+        measure(
+            synchronised(lambda: ops.window_gather(values, offsets, WINDOW, out=out)),
+            tokens=n, moved=moved, device=torch.cuda.get_device_name(), rounds=20,
+        )  # fmt: skip
+        some = slice(n // 2, n // 2 + 1000)  # the middle token of each window is the token itself
+        assert torch.equal(out[some].view(-1, WINDOW, WIDTH)[:, WINDOW // 2], values[some])
+    elif side == "device copy":
+        source = torch.ones_like(out)
+        measure(
+            synchronised(lambda: out.copy_(source)), tokens=n, moved=2 * out.nbytes,
+            role="peer", peer="device copy of the output", device=torch.cuda.get_device_name(), rounds=20,
+        )  # fmt: skip
+    else:
+        position = torch.arange(n, device="cuda")
+        begin = torch.repeat_interleave(offsets[:-1], offsets.diff())[:, None]
+        end = torch.repeat_interleave(offsets[1:], offsets.diff())[:, None]
+        index = position[:, None] + torch.arange(WINDOW, device="cuda") - WINDOW // 2
+        index = torch.where((index >= begin) & (index < end), index, n)
+
+        def gather() -> torch.Tensor:
+            return torch.cat([values, values.new_zeros(1, WIDTH)])[index].view(n, WINDOW * WIDTH)
+
+        del out
+        assert torch.equal(ops.window_gather(values, offsets, WINDOW), gather())
+        measure(
+            synchronised(gather), tokens=n, moved=moved, role="peer", peer="torch indexing",
+            device=torch.cuda.get_device_name(), rounds=5,
+        )  # fmt: skip
+
+
+@pytest.mark.benchmark(group=f"GPU: Viterbi, {TAGS} tags, {SENTENCES:,} sentences")
+@pytest.mark.parametrize("side", ["ours", "pytorch-crf"])
+def test_viterbi(side, measure, peer) -> None:
+    chains = make_chains(TAGS, tokens(SENTENCES * MEAN_LENGTH))
+    emissions, transitions, offsets, start = (
+        x.cuda() for x in (chains.emissions, chains.transitions, chains.offsets, chains.start)
+    )
+
+    def ours() -> torch.Tensor:
+        return ops.viterbi_decode(emissions, transitions, offsets, start)[0]
+
+    n = len(chains.tags)
+    if side == "ours":
+        wanted = ops.viterbi_decode(chains.emissions, chains.transitions, chains.offsets, chains.start)[0]
+        assert torch.equal(ours().cpu(), wanted)
+        measure(
+            synchronised(ours), tokens=n, moved=chains.moved, device=torch.cuda.get_device_name(), rounds=20
+        )
+        return
+    crf = load_parameters(peer("torchcrf").CRF(TAGS, batch_first=True), chains).cuda()
+    wanted = ours().cpu()
+    # Large batches are kindest to it: it copies every back-pointer to the host, one by one.
+    batches = [
+        (b.index, b.emissions.cuda(), b.mask.cuda())
+        for b in padded_batches(chains, 4096)[:: max(1, n // 200_000)]
+    ]
+    some = sum(int(mask.sum()) for _, _, mask in batches)
+
+    def theirs() -> list[Any]:
+        with torch.no_grad():
+            return [crf.decode(e, m) for _, e, m in batches]
+
+    same = total = 0
+    for (index, _, _), paths in zip(batches, theirs(), strict=True):
+        for b, path in zip(index.tolist(), paths, strict=True):
+            tags = wanted[chains.offsets[b] : chains.offsets[b + 1]]
+            same += int((torch.tensor(path) == tags).sum())
+            total += len(path)
+    assert total == some
+    assert same / total > 0.999  # float32 sums decide near ties
+    measure(
+        synchronised(theirs),
+        tokens=some,
+        moved=chains.moved * some // n,
+        role="peer",
+        peer=f"pytorch-crf, batches of 4,096, {some:,} tokens of it",
+        device=torch.cuda.get_device_name(),
+        rounds=2,
+    )
