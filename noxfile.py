@@ -31,7 +31,9 @@ def lint(session: nox.Session) -> None:
     session.install("ruff>=0.6", "clang-format>=18", *CONSTRAINTS)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    sources = [str(p) for p in sorted((ROOT / "csrc").rglob("*")) if p.suffix in (".h", ".cpp", ".cu")]
+    folders = (ROOT / "csrc", ROOT / "tests" / "native")
+    found = (p for folder in folders for p in sorted(folder.rglob("*")))
+    sources = [str(p) for p in found if p.suffix in (".h", ".cpp", ".cu")]
     session.run("clang-format", "--dry-run", "--Werror", *sources)
 
 
@@ -112,7 +114,15 @@ def asan(session: nox.Session) -> None:
 
 @nox.session
 def tsan(session: nox.Session) -> None:
-    """Kernel tests under ThreadSanitizer."""
+    """Every kernel from several threads under ThreadSanitizer; with arguments, those Python tests (slow)."""
+    if not session.posargs:
+        session.install("cmake", "ninja", "pybind11", *CONSTRAINTS)
+        python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)
+        session.run("cmake", "--preset", "tsan", f"-DPython_EXECUTABLE={str(python).strip()}")
+        session.run("cmake", "--build", "--preset", "tsan", "--target", "kernel_hammer", "-j2")
+        hammer = str(ROOT / "build" / "tsan" / "csrc" / "kernel_hammer")
+        session.run(hammer, external=True, env={"TSAN_OPTIONS": "halt_on_error=1"})
+        return
     suppressions = ROOT / "tests" / "tsan.supp"
     sanitized(session, "tsan", "libtsan.so", TSAN_OPTIONS=f"halt_on_error=1:suppressions={suppressions}")
 

@@ -16,16 +16,40 @@ Row = dict[str, Any]
 
 
 def rows_by_group(results: Path) -> dict[str, list[Row]]:
-    """Each benchmark's name, median seconds and notes; ours first in each group."""
-    groups: dict[str, list[Row]] = defaultdict(list)
+    """Each benchmark's name, median seconds and notes; ours first in each group.
+
+    A benchmark that notes no `role` is told by its name: one called after this package is ours, the others
+    of its group are then peers, called after their parameters or function.
+    """
+    items: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for item in json.loads(results.read_text())["benchmarks"]:
-        notes = item.get("extra_info", {})
-        name = notes.get("peer") or ("bioner_fast" if notes.get("role", "ours") == "ours" else item["name"])
-        seconds = item["stats"]["median"]
-        groups[item["group"] or item["name"]].append({"name": name, "seconds": seconds, **notes})
-    for rows in groups.values():
-        rows.sort(key=lambda row: (row.get("role", "ours") != "ours", row["seconds"]))
-    return dict(groups)
+        items[item["group"] or item["name"]].append(item)
+    groups: dict[str, list[Row]] = {}
+    for group, members in items.items():
+        named = [any(word in member["name"] for word in ("bioner_fast", "ours")) for member in members]
+        rows = groups[group] = []
+        for member, is_named in zip(members, named, strict=True):
+            seconds = member["stats"]["median"]
+            role = "ours" if is_named or not any(named) else "peer"
+            notes = {"role": role, **member.get("extra_info", {})}
+            function, _, case = member["name"].removeprefix("test_").partition("[")
+            own = (
+                "bioner_fast" if notes["role"] == "ours" else (case.rstrip("]") or function.replace("_", " "))
+            )
+            if "tokens" in notes:
+                notes.setdefault("tokens_per_second", notes["tokens"] / seconds)
+            rows.append({"name": notes.get("peer") or own, "seconds": seconds, **notes})
+        rows.sort(key=lambda row: (row["role"] != "ours", row["seconds"]))
+    return groups
+
+
+def times_ours(row: Row, ours: Row | None) -> str:
+    """How much longer `row` takes than `ours`: for a token, where both say how many there were."""
+    if ours is None or row["role"] == "ours":
+        return ""
+    if row.get("tokens") and ours.get("tokens"):
+        return f"{row['seconds'] / row['tokens'] / (ours['seconds'] / ours['tokens']):,.2f}"
+    return f"{row['seconds'] / ours['seconds']:,.2f}"
 
 
 def number(value: float | None, unit: float = 1.0, digits: int = 1) -> str:
@@ -39,7 +63,7 @@ def table(groups: dict[str, list[Row]]) -> str:
         "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for group, rows in groups.items():
-        ours = next((r["seconds"] for r in rows if r.get("role", "ours") == "ours"), None)
+        ours = next((r for r in rows if r["role"] == "ours"), None)
         for row in rows:
             share = row.get("copy_share")
             cells = [
@@ -50,7 +74,7 @@ def table(groups: dict[str, list[Row]]) -> str:
                 number(row.get("tokens_per_second"), 1e6, 2),
                 number(row.get("bytes_per_second"), 1e9, 1),
                 "" if share is None else f"{share:.0%}",
-                "" if ours is None or row.get("role", "ours") == "ours" else f"{row['seconds'] / ours:,.2f}",
+                times_ours(row, ours),
             ]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
@@ -67,7 +91,7 @@ def chart(groups: dict[str, list[Row]]) -> str:
         y += 20
         for row, speed in zip(rows, speeds, strict=True):
             length = max(1.0, width * speed / max(speeds))
-            colour = "#2563eb" if row.get("role", "ours") == "ours" else "#9ca3af"
+            colour = "#2563eb" if row["role"] == "ours" else "#9ca3af"
             label = f"{speed:,.0f} tokens/s" if row.get("tokens_per_second") else f"{speed:,.2f} runs/s"
             parts += [
                 f'<text x="{left - 8}" y="{y + 12}" text-anchor="end">{escape(row["name"])}</text>',
