@@ -120,7 +120,7 @@ def tsan(session: nox.Session) -> None:
         python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)
         session.run("cmake", "--preset", "tsan", f"-DPython_EXECUTABLE={str(python).strip()}")
         session.run("cmake", "--build", "--preset", "tsan", "--target", "kernel_hammer", "-j2")
-        hammer = str(ROOT / "build" / "tsan" / "csrc" / "kernel_hammer")
+        hammer = str(ROOT / "build" / "tsan" / "tests" / "native" / "kernel_hammer")
         session.run(hammer, external=True, env={"TSAN_OPTIONS": "halt_on_error=1"})
         return
     suppressions = ROOT / "tests" / "tsan.supp"

@@ -3,7 +3,7 @@
 // package's code, and so that it runs under an emulator of another processor:
 //
 //   cmake --preset tsan && cmake --build --preset tsan --target kernel_hammer &&
-//   build/tsan/csrc/kernel_hammer nox -s tsan
+//   build/tsan/tests/native/kernel_hammer nox -s tsan
 //
 // Arguments: rounds (default 20). Prints what ran; exit status 1 where a result differs.
 #include <cmath>
