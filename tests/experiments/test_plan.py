@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,12 @@ def test_a_recipe_holds_settings_but_no_tasks(tmp_path: Path) -> None:
     recipe.write_text('arch = "idcnn"\nseed = 4\n')
     with pytest.raises(UsageError, match=r"recipe\.toml: an experiment sets seed itself"):
         load_recipe(recipe)
+
+
+def test_planning_and_reporting_do_not_load_torch() -> None:
+    modules = (
+        "bioner_fast.experiments.programme, bioner_fast.experiments.report.build, bioner_fast.cli.experiment"
+    )
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "False"

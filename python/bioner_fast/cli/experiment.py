@@ -169,9 +169,13 @@ def portable_command(arguments: list[str]) -> str:
 
 def _default_jobs(threads: int, device: str) -> int:
     from bioner_fast.installation import available_threads
-    from bioner_fast.training.train import choose_device
 
-    return 2 if choose_device(device).type == "cuda" else max(1, available_threads() // threads)
+    if device != "cpu":
+        from bioner_fast.training.train import choose_device
+
+        if choose_device(device).type == "cuda":
+            return 2
+    return max(1, available_threads() // threads)
 
 
 def _report(store: Store, *, as_json: bool) -> None:

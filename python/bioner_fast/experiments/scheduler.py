@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bioner_fast.experiments.worker import record_failure
+from bioner_fast.experiments.store import record_failure
 
 Job = dict[str, Any]
 Answer = dict[str, Any]

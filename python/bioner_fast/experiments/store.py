@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -145,6 +146,16 @@ def _read_json(path: Path, needed: Sequence[str]) -> dict[str, Any]:
     if not isinstance(facts, dict) or any(name not in facts for name in needed):
         raise FormatError(path, f"expected an object with {', '.join(needed)}")
     return facts
+
+
+def record_failure(folder: Path, reason: str, trace: str = "") -> None:
+    """Write the ``failure.json`` of a run."""
+    write_json(folder / "failure.json", {"reason": reason, "trace": trace, "when": now()})
+
+
+def now() -> str:
+    """The time, as results have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 @contextlib.contextmanager

@@ -13,7 +13,6 @@ import queue
 import shutil
 import sys
 import threading
-import time
 import tomllib
 import traceback
 from pathlib import Path
@@ -25,7 +24,7 @@ from bioner_fast.experiments.contamination import Seen, write_without
 from bioner_fast.experiments.counts import counts_of_file, pack
 from bioner_fast.experiments.provenance import software
 from bioner_fast.experiments.replication import TestScores
-from bioner_fast.experiments.store import FORMAT, locked
+from bioner_fast.experiments.store import FORMAT, locked, now, record_failure
 from bioner_fast.files import replace_directory, write_json
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.loop import TrainingInterrupted
@@ -89,12 +88,6 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
             handler.close()
 
 
-def record_failure(folder: Path, reason: str, trace: str = "") -> None:
-    """Write ``failure.json``."""
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    write_json(folder / "failure.json", {"reason": reason, "trace": trace, "when": now})
-
-
 def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     out = folder / "work"
     left_out: dict[str, int] = {}
@@ -113,7 +106,7 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "left_out": left_out,
         **_outcome(result, out),
         "resumed": resume,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "finished": now(),
     }
     write_json(folder / "result.json", facts)
     _tidy(folder, keep_model=job["keep_model"])
