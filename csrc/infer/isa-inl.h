@@ -6,6 +6,14 @@
 #include "infer/kernels.h"
 #include "infer/lanes-inl.h"
 
+// Sums have to stay in registers, so loops over them have no counter; arrays of lanes are loops already.
+#if defined(BIONER_PLAIN_LANES)
+#define BIONER_UNROLL(COUNT)
+#else
+#define BIONER_PRAGMA(TEXT) _Pragma(#TEXT)
+#define BIONER_UNROLL(COUNT) BIONER_PRAGMA(GCC unroll COUNT)
+#endif
+
 namespace bioner::infer::BIONER_ISA {
 namespace {
 
@@ -14,7 +22,7 @@ namespace {
 
 struct Float32 {
   using Sum = F;
-  BIONER_INLINE static F accumulate(F s, I row, const std::uint8_t* w) {
+  BIONER_LANE static F accumulate(F s, I row, const std::uint8_t* w) {
     F b;
     std::memcpy(&b, w, sizeof(b));
 #if defined(__AVX512F__)
@@ -34,14 +42,14 @@ struct Float32 {
     return s + from_bits(row) * b;
 #endif
   }
-  BIONER_INLINE static F finish(F s, const Linear& op, std::int64_t column) {
+  BIONER_LANE static F finish(F s, const Linear& op, std::int64_t column) {
     return s + load(op.bias + column);
   }
 };
 
 struct BFloat16 {
   using Sum = F;
-  BIONER_INLINE static F accumulate(F s, I row, const std::uint8_t* w) {
+  BIONER_LANE static F accumulate(F s, I row, const std::uint8_t* w) {
     I b;
     std::memcpy(&b, w, sizeof(b));
 #if defined(__AVX512BF16__)
@@ -53,14 +61,14 @@ struct BFloat16 {
     return s + from_bits(both(row, high)) * from_bits(both(b, high));
 #endif
   }
-  BIONER_INLINE static F finish(F s, const Linear& op, std::int64_t column) {
+  BIONER_LANE static F finish(F s, const Linear& op, std::int64_t column) {
     return s + load(op.bias + column);
   }
 };
 
 struct Int8 {
   using Sum = I;
-  BIONER_INLINE static I accumulate(I s, I row, const std::uint8_t* w) {
+  BIONER_LANE static I accumulate(I s, I row, const std::uint8_t* w) {
     I b;
     std::memcpy(&b, w, sizeof(b));
 #if defined(__AVX512VNNI__)
@@ -74,7 +82,7 @@ struct Int8 {
     return s + both(shift_right<24>(row), byte) * shift_right<24>(b);
 #endif
   }
-  BIONER_INLINE static F finish(I s, const Linear& op, std::int64_t column) {
+  BIONER_LANE static F finish(I s, const Linear& op, std::int64_t column) {
     return to_float(s - load(op.shift + column)) * load(op.scale + column) + load(op.bias + column);
   }
 };
@@ -91,12 +99,12 @@ BIONER_INLINE void tile(const Linear& op, const std::int32_t* const* rows, int v
     for (int r = 0; r < kTile; ++r) values[r] = op.values + rows[r][s] * op.stride;
     const std::int64_t length = op.lengths[s];
     for (std::int64_t k = 0; k < length; k += 4) {
-#pragma GCC unroll 8
+      BIONER_UNROLL(8)
       for (int r = 0; r < kTile; ++r) {
         std::int32_t group;
         std::memcpy(&group, values[r] + k, sizeof(group));
         const I row = splat(group);
-#pragma GCC unroll 4
+        BIONER_UNROLL(4)
         for (int v = 0; v < kVectors; ++v) {
           sums[r][v] = Product::accumulate(sums[r][v], row, panel + v * 64);
         }
@@ -104,7 +112,7 @@ BIONER_INLINE void tile(const Linear& op, const std::int32_t* const* rows, int v
       panel += panel_bytes;
     }
   }
-#pragma GCC unroll 8
+  BIONER_UNROLL(8)
   for (int r = 0; r < kTile; ++r) {
     if (r < valid) {
       for (int v = 0; v < kVectors; ++v) {
@@ -191,7 +199,7 @@ void table_sum(const TableSum& op, std::int64_t begin, std::int64_t end, float* 
 
 // ---- What follows
 
-BIONER_INLINE void put(const Epilogue& op, F y, std::int64_t column, std::uint8_t* next) {
+BIONER_LANE void put(const Epilogue& op, F y, std::int64_t column, std::uint8_t* next) {
   if (op.next_type == Type::kFloat32) {
     store(y, reinterpret_cast<float*>(next));
   } else if (op.next_type == Type::kBFloat16) {

@@ -9,6 +9,13 @@
 
 namespace bioner::infer::BIONER_ISA {
 
+// Plain lanes are left to the compiler: inlined by force, sanitized code takes it minutes.
+#if defined(BIONER_PLAIN_LANES)
+#define BIONER_LANE inline
+#else
+#define BIONER_LANE BIONER_INLINE
+#endif
+
 #if defined(BIONER_PLAIN_LANES)
 
 template <typename T>
@@ -17,63 +24,63 @@ struct Lanes {
 };
 using F = Lanes<float>;
 using I = Lanes<std::int32_t>;
-#define BIONER_LANEWISE(OP)                                    \
-  template <typename T>                                        \
-  BIONER_INLINE Lanes<T> operator OP(Lanes<T> a, Lanes<T> b) { \
-    for (int l = 0; l < 16; ++l) a.v[l] = a.v[l] OP b.v[l];    \
-    return a;                                                  \
+#define BIONER_LANEWISE(OP)                                  \
+  template <typename T>                                      \
+  BIONER_LANE Lanes<T> operator OP(Lanes<T> a, Lanes<T> b) { \
+    for (int l = 0; l < 16; ++l) a.v[l] = a.v[l] OP b.v[l];  \
+    return a;                                                \
   }
 BIONER_LANEWISE(+)
 BIONER_LANEWISE(-)
 BIONER_LANEWISE(*)
 BIONER_LANEWISE(/)
 #undef BIONER_LANEWISE
-BIONER_INLINE F splat(float x) {
+BIONER_LANE F splat(float x) {
   F r;
   for (int l = 0; l < 16; ++l) r.v[l] = x;
   return r;
 }
-BIONER_INLINE I splat(std::int32_t x) {
+BIONER_LANE I splat(std::int32_t x) {
   I r;
   for (int l = 0; l < 16; ++l) r.v[l] = x;
   return r;
 }
-BIONER_INLINE F larger(F a, F b) {
+BIONER_LANE F larger(F a, F b) {
   for (int l = 0; l < 16; ++l) a.v[l] = a.v[l] > b.v[l] ? a.v[l] : b.v[l];
   return a;
 }
-BIONER_INLINE F smaller(F a, F b) {
+BIONER_LANE F smaller(F a, F b) {
   for (int l = 0; l < 16; ++l) a.v[l] = a.v[l] < b.v[l] ? a.v[l] : b.v[l];
   return a;
 }
-BIONER_INLINE F to_float(I a) {
+BIONER_LANE F to_float(I a) {
   F r;
   for (int l = 0; l < 16; ++l) r.v[l] = static_cast<float>(a.v[l]);
   return r;
 }
 // Arithmetic to the right, through unsigned to the left.
 template <int kBits>
-BIONER_INLINE I shift_right(I a) {
+BIONER_LANE I shift_right(I a) {
   for (int l = 0; l < 16; ++l) a.v[l] >>= kBits;
   return a;
 }
 template <int kBits>
-BIONER_INLINE I shift_left(I a) {
+BIONER_LANE I shift_left(I a) {
   for (int l = 0; l < 16; ++l)
     a.v[l] = static_cast<std::int32_t>(static_cast<std::uint32_t>(a.v[l]) << kBits);
   return a;
 }
-BIONER_INLINE I both(I a, I b) {
+BIONER_LANE I both(I a, I b) {
   for (int l = 0; l < 16; ++l) a.v[l] &= b.v[l];
   return a;
 }
-BIONER_INLINE I widen(const std::int16_t* p) {
+BIONER_LANE I widen(const std::int16_t* p) {
   I r;
   for (int l = 0; l < 16; ++l) r.v[l] = p[l];
   return r;
 }
 template <typename T>
-BIONER_INLINE void narrow(I a, void* p) {
+BIONER_LANE void narrow(I a, void* p) {
   T r[16];
   for (int l = 0; l < 16; ++l) r[l] = static_cast<T>(a.v[l]);
   std::memcpy(p, r, sizeof(r));
@@ -84,28 +91,28 @@ BIONER_INLINE void narrow(I a, void* p) {
 typedef float F __attribute__((vector_size(64)));
 typedef std::int32_t I __attribute__((vector_size(64)));
 typedef std::uint32_t U __attribute__((vector_size(64)));
-BIONER_INLINE F splat(float x) { return F{} + x; }
-BIONER_INLINE I splat(std::int32_t x) { return I{} + x; }
-BIONER_INLINE F larger(F a, F b) { return a > b ? a : b; }
-BIONER_INLINE F smaller(F a, F b) { return a < b ? a : b; }
-BIONER_INLINE F to_float(I a) { return __builtin_convertvector(a, F); }
+BIONER_LANE F splat(float x) { return F{} + x; }
+BIONER_LANE I splat(std::int32_t x) { return I{} + x; }
+BIONER_LANE F larger(F a, F b) { return a > b ? a : b; }
+BIONER_LANE F smaller(F a, F b) { return a < b ? a : b; }
+BIONER_LANE F to_float(I a) { return __builtin_convertvector(a, F); }
 template <int kBits>
-BIONER_INLINE I shift_right(I a) {
+BIONER_LANE I shift_right(I a) {
   return a >> kBits;
 }
 template <int kBits>
-BIONER_INLINE I shift_left(I a) {
+BIONER_LANE I shift_left(I a) {
   return reinterpret_cast<I>(reinterpret_cast<U>(a) << kBits);
 }
-BIONER_INLINE I both(I a, I b) { return a & b; }
-BIONER_INLINE I widen(const std::int16_t* p) {
+BIONER_LANE I both(I a, I b) { return a & b; }
+BIONER_LANE I widen(const std::int16_t* p) {
   typedef std::int16_t S __attribute__((vector_size(32)));
   S s;
   std::memcpy(&s, p, sizeof(s));
   return __builtin_convertvector(s, I);
 }
 template <typename T>
-BIONER_INLINE void narrow(I a, void* p) {
+BIONER_LANE void narrow(I a, void* p) {
   typedef T N __attribute__((vector_size(16 * sizeof(T))));
   const N n = __builtin_convertvector(a, N);
   std::memcpy(p, &n, sizeof(n));
@@ -113,30 +120,30 @@ BIONER_INLINE void narrow(I a, void* p) {
 
 #endif
 
-BIONER_INLINE F load(const float* p) {
+BIONER_LANE F load(const float* p) {
   F r;
   std::memcpy(&r, p, sizeof(r));
   return r;
 }
-BIONER_INLINE I load(const std::int32_t* p) {
+BIONER_LANE I load(const std::int32_t* p) {
   I r;
   std::memcpy(&r, p, sizeof(r));
   return r;
 }
-BIONER_INLINE void store(F a, float* p) { std::memcpy(p, &a, sizeof(a)); }
-BIONER_INLINE I bits(F a) {
+BIONER_LANE void store(F a, float* p) { std::memcpy(p, &a, sizeof(a)); }
+BIONER_LANE I bits(F a) {
   I r;
   std::memcpy(&r, &a, sizeof(r));
   return r;
 }
-BIONER_INLINE F from_bits(I a) {
+BIONER_LANE F from_bits(I a) {
   F r;
   std::memcpy(&r, &a, sizeof(r));
   return r;
 }
 
 // Lanes l and l + 8 first, then l and l + 4, ...: one order at every level.
-BIONER_INLINE float sum(F a) {
+BIONER_LANE float sum(F a) {
   float v[16];
   store(a, v);
   for (int half = 8; half > 0; half /= 2) {
@@ -146,10 +153,10 @@ BIONER_INLINE float sum(F a) {
 }
 
 // To the nearest integer, ties to even, for |x| < 2^22: adding 1.5 * 2^23 leaves it in the low bits.
-BIONER_INLINE I nearest(F x) { return bits(x + splat(12582912.0F)) - splat(std::int32_t{0x4B400000}); }
+BIONER_LANE I nearest(F x) { return bits(x + splat(12582912.0F)) - splat(std::int32_t{0x4B400000}); }
 
 // e^x for x in [-87, 87], to 2 units in the last place: 2^n times a polynomial (Cephes expf) of the rest.
-BIONER_INLINE F exponential(F x) {
+BIONER_LANE F exponential(F x) {
   x = larger(smaller(x, splat(87.0F)), splat(-87.0F));
   const F rounded = x * splat(1.44269504088896341F) + splat(12582912.0F);
   const I n = bits(rounded) - splat(std::int32_t{0x4B400000});
