@@ -1,4 +1,4 @@
-"""Reading column files and scoring tags, beside a plain Python reader, pandas, seqeval and nervaluate.
+"""Reading column files, tokenising, scoring, beside plain Python, pandas, spaCy, NLTK, seqeval, nervaluate.
 
 Every run checks the answer first. The text is that of the public corpora where they are at hand
 (BIONER_SHARED or ../shared), else the samples of the package, over and over.
@@ -20,9 +20,11 @@ import pytest
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.schemes import Scheme, convert
 from bioner_fast.data.scoring import score
+from bioner_fast.features.tokenize import segment
 from bioner_fast.resources import data_folder
 
-N_TOKENS = 1_000_000
+N_TOKENS = int(os.environ.get("BIONER_BENCHMARK_TOKENS", "1000000"))
+THREADS = int(os.environ.get("BIONER_BENCHMARK_THREADS", str(min(2, os.cpu_count() or 1))))
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -87,6 +89,71 @@ def read_plainly(path: Path) -> tuple[list[str], list[int], list[str], list[int]
     return tokens, tags, list(codes), offsets
 
 
+class Node:
+    """Token, sentence, document or data set, as the published reader holds them: an object each."""
+
+    def __init__(self, text: str | None = None, target: str | None = None) -> None:
+        self.data = {"text": text}
+        self.target_text = target
+        self.target: int | None = None
+        self.prediction = self.prediction_text = None
+        self.features: dict[str, object] = {}
+        self.inputs: dict[str, object] = {}
+        self.parent: Node | None = None
+        self.position: int | None = None
+        self.children: list[Node] = []
+
+    def add(self, child: Node) -> None:
+        child.parent, child.position = self, len(self.children)
+        self.children.append(child)
+
+
+def read_objects(path: Path) -> Node:
+    """A reader with the steps of the published one: a tree of objects, then targets by first appearance."""
+    data, document, words, tags = Node(), Node(), [], []
+
+    def end_sentence() -> None:
+        if words:
+            sentence = Node()
+            for word, tag in zip(words, tags, strict=True):
+                sentence.add(Node(word, tag))
+            document.add(sentence)
+            words.clear()
+            tags.clear()
+
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            fields = line.split()
+            if not fields:
+                end_sentence()
+            elif fields[0] == "-DOCSTART-":
+                end_sentence()
+                if document.children:
+                    data.add(document)
+                document = Node()
+            else:
+                word, tag = fields
+                words.append(word)
+                tags.append(tag)
+    end_sentence()
+    data.add(document)
+    codes: dict[str | None, int] = {"O": 0}
+    for document in data.children:
+        for sentence in document.children:
+            for token in sentence.children:
+                token.target = codes.setdefault(token.target_text, len(codes))
+    return data
+
+
+def note(benchmark, tokens: int, name: str | None = None, threads: int = 1) -> None:
+    """What report.py shows: whose row it is and how much was done."""
+    benchmark.extra_info.update(tokens=tokens, role="peer" if name else "ours", threads=threads)
+    if name:
+        benchmark.extra_info["peer"] = name
+    if benchmark.stats is not None:
+        benchmark.extra_info["tokens_per_second"] = tokens / benchmark.stats.stats.median
+
+
 @pytest.mark.benchmark(group="read a column file")
 class TestReading:
     def test_bioner_fast(self, benchmark, column_file: Path) -> None:
@@ -95,12 +162,20 @@ class TestReading:
         assert found.tokens.tolist() == tokens
         assert (found.tag_ids.tolist(), list(found.tag_names)) == (tags, names)
         assert found.sentence_offsets.tolist() == offsets
-        benchmark.extra_info["tokens"] = len(tokens)
-        benchmark(Corpus.read, column_file)
+        del tokens, tags, found  # a million objects slow the collector down
+        benchmark(Corpus.read, column_file, threads=THREADS)
+        note(benchmark, int(offsets[-1]), threads=THREADS)
 
     def test_plain_python(self, benchmark, column_file: Path, corpus: Corpus) -> None:
-        benchmark.extra_info["tokens"] = corpus.n_tokens
-        benchmark(read_plainly, column_file)
+        benchmark.pedantic(read_plainly, (column_file,), rounds=5)
+        note(benchmark, corpus.n_tokens, "plain Python, lists")
+
+    def test_objects(self, benchmark, column_file: Path, corpus: Corpus) -> None:
+        tree = benchmark.pedantic(read_objects, (column_file,), rounds=2)
+        tokens = [token for document in tree.children for s in document.children for token in s.children]
+        assert [token.data["text"] for token in tokens] == corpus.tokens.tolist()
+        assert [token.target_text for token in tokens] == corpus.tags()
+        note(benchmark, corpus.n_tokens, "plain Python, objects as published")
 
     def test_pandas(self, benchmark, column_file: Path, corpus: Corpus) -> None:
         pandas = peer("pandas")
@@ -119,8 +194,69 @@ class TestReading:
 
         frame = read()
         assert int((frame["token"] != "").sum()) == corpus.n_tokens
-        benchmark.extra_info["tokens"] = corpus.n_tokens
         benchmark(read)
+        note(benchmark, corpus.n_tokens, "pandas")
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    """Titles and abstracts as written, where they are at hand; else the sample's tokens with spaces."""
+    shared = Path(os.environ.get("BIONER_SHARED", REPOSITORY.parent / "shared")) / "formats" / "pubtator"
+    found: list[str] = []
+    for path in sorted(shared.glob("*.PubTator")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            fields = line.split("|", 2)
+            if len(fields) == 3 and fields[1] in ("t", "a"):
+                found.append(fields[2])
+    if not found:
+        for path in sorted((data_folder() / "samples").glob("*/train.tsv")):
+            found.append(" ".join(Corpus.read(path).tokens.tolist()))
+    return found
+
+
+@pytest.mark.benchmark(group="tokenise and split sentences, one thread")
+class TestTokenising:
+    """Raw text. Rates are in tokens of ours for all, since each library's rule gives other numbers."""
+
+    @staticmethod
+    def n_tokens(texts: list[str]) -> int:
+        return len(segment(texts, threads=1).tokens)
+
+    def test_bioner_fast(self, benchmark, texts: list[str]) -> None:
+        result = segment(texts, threads=1)
+        tokens, starts, ends = result.tokens.tolist(), result.starts.tolist(), result.ends.tolist()
+        bounds = result.token_offsets.tolist()
+        for text, low, high in zip(texts, bounds[:-1], bounds[1:], strict=True):
+            assert [text[a:b] for a, b in zip(starts[low:high], ends[low:high], strict=True)] == tokens[
+                low:high
+            ]
+            assert "".join(tokens[low:high]) == "".join(text.split())
+        benchmark(segment, texts, threads=1)
+        note(benchmark, len(tokens))
+
+    def test_spacy(self, benchmark, texts: list[str]) -> None:
+        nlp = peer("spacy").blank("en")
+        nlp.add_pipe("sentencizer")
+        for doc, text in zip(nlp.pipe(texts), texts, strict=True):
+            assert all(text[token.idx : token.idx + len(token)] == token.text for token in doc)
+            assert sum(1 for _ in doc.sents) >= (len(doc) > 0)
+        # Once warm: its tokenizer keeps what it has met.
+        benchmark.pedantic(lambda: list(nlp.pipe(texts)), rounds=3)
+        note(benchmark, self.n_tokens(texts), "spaCy blank + sentencizer")
+
+    def test_nltk(self, benchmark, texts: list[str]) -> None:
+        """What ``nltk.word_tokenize`` does, with the English Punkt model from a package."""
+        split = peer("punkt").sent_tokenize
+        tokenize = peer("nltk.tokenize").NLTKWordTokenizer().tokenize
+
+        def run() -> list[list[list[str]]]:
+            return [[tokenize(sentence) for sentence in split(text)] for text in texts]
+
+        sentences = run()
+        assert len(sentences) == len(texts)
+        assert all(found for found, text in zip(sentences, texts, strict=True) if text.strip())
+        benchmark.pedantic(run, rounds=2)
+        note(benchmark, self.n_tokens(texts), "NLTK word_tokenize + Punkt")
 
 
 def sentences_of(corpus: Corpus, ids: np.ndarray, n_tokens: int) -> list[list[str]]:
@@ -132,8 +268,8 @@ def sentences_of(corpus: Corpus, ids: np.ndarray, n_tokens: int) -> list[list[st
 @pytest.mark.benchmark(group="score chunks of a million tokens")
 class TestScoring:
     def test_bioner_fast(self, benchmark, corpus: Corpus, predicted: np.ndarray) -> None:
-        benchmark.extra_info["tokens"] = corpus.n_tokens
         benchmark(score, corpus, predicted, corpus.tag_names)
+        note(benchmark, corpus.n_tokens)
 
     def test_seqeval(self, benchmark, corpus: Corpus, predicted: np.ndarray) -> None:
         metrics = peer("seqeval.metrics")
@@ -142,8 +278,8 @@ class TestScoring:
         # In its default mode seqeval follows conlleval.
         expected = score(corpus, predicted, corpus.tag_names).f1
         assert 100 * metrics.f1_score(gold, guess) == pytest.approx(expected, abs=1e-9)
-        benchmark.extra_info["tokens"] = n
         benchmark.pedantic(metrics.f1_score, (gold, guess), rounds=2)
+        note(benchmark, n, "seqeval")
 
     def test_nervaluate(self, benchmark, corpus: Corpus, predicted: np.ndarray) -> None:
         evaluator = peer("nervaluate").Evaluator
@@ -158,13 +294,13 @@ class TestScoring:
         def evaluate() -> object:
             return evaluator(gold, guess, tags=types, loader="list").evaluate()
 
-        benchmark.extra_info["tokens"] = n
         benchmark.pedantic(evaluate, rounds=1)
+        note(benchmark, n, "nervaluate, a tenth of the tokens")
 
 
 @pytest.mark.benchmark(group="IOB to IOBES")
 def test_conversion(benchmark, corpus: Corpus) -> None:
-    benchmark.extra_info["tokens"] = corpus.n_tokens
     converted = benchmark(convert, corpus, Scheme.IOBES)
+    note(benchmark, corpus.n_tokens)
     assert converted.n_tokens == corpus.n_tokens
     assert {name[0] for name in converted.tag_names} == set("OBIES")

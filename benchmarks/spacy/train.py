@@ -8,7 +8,7 @@ reads raw text as it was trained. Sentences become one document each, as ``spacy
         --vectors ../shared/vectors/bio-w2v-200.bin --out runs/spacy
 
 Each corpus leaves ``OUT/CORPUS/model-best`` (a spaCy pipeline) and ``OUT/CORPUS/result.json``; a corpus that
-has both is not trained again. ``--results`` rewrites the table of RESULTS.md from what is there.
+has the latter is not trained again.
 """
 
 from __future__ import annotations
@@ -31,17 +31,15 @@ sys.path.insert(0, str(HERE))
 
 import corpus_tokenizer  # noqa: E402, F401 (registers the tokenizer)
 import numpy as np  # noqa: E402
-import spacy  # noqa: E402
 from spacy.tokens import Doc, DocBin, Span  # noqa: E402
 from spacy.vocab import Vocab  # noqa: E402
 
+import spacy  # noqa: E402
 from bioner_fast.data.corpus import Corpus  # noqa: E402
 from bioner_fast.data.schemes import Scheme, convert, split_tag  # noqa: E402
 from bioner_fast.data.scoring import score  # noqa: E402
 from bioner_fast.features.vectors import WordVectors  # noqa: E402
 from bioner_fast.files import atomic_write, write_json  # noqa: E402
-
-COLUMNS = "| corpus | devel F1 | test P | test R | test F1 | best step | train words/s | predict words/s | minutes |"
 
 
 def documents(corpus: Corpus, vocab: Vocab) -> Iterator[Doc]:
