@@ -165,7 +165,12 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     runs = programme.runs()
     todo = {name: run for name, run in runs.items() if store.result(name) is None}
     work = [_job(programme, store, name, run) for name, run in todo.items()]
-    store.bind(list(programme.corpora.values()), programme.vector_facts, programme.settings)
+    store.bind(
+        list(programme.corpora.values()),
+        programme.vector_facts,
+        programme.settings,
+        has_best=any(run.model == "best" for run in runs.values()),
+    )
     if len(todo) < len(runs):
         logger.info("%d of %d runs are done already", len(runs) - len(todo), len(runs))
     write_contamination(list(programme.corpora.values()), store.path)

@@ -33,11 +33,20 @@ class Store:
         self.runs = self.path / "runs"
 
     def bind(
-        self, corpora: Sequence[ExperimentCorpus], vectors: Mapping[str, Any] | None, settings: Settings
+        self,
+        corpora: Sequence[ExperimentCorpus],
+        vectors: Mapping[str, Any] | None,
+        settings: Settings,
+        *,
+        has_best: bool = True,
     ) -> None:
         """Record what the runs are made with; a folder that was made with something else is refused.
 
-        Corpora may come in later; ``settings.recipe`` counts from the first run of ``best``.
+        Args:
+            corpora: more may come in later.
+            vectors: what :func:`describe_vectors` says of them.
+            settings: how runs are trained.
+            has_best: whether any run has the recipe; otherwise it is left open.
 
         Raises:
             UsageError: corpora, vectors or settings are not those of the runs in this folder.
@@ -49,8 +58,14 @@ class Store:
             "settings": json.loads(json.dumps(settings.to_json())),
             "corpora": {corpus.name: _describe(corpus) for corpus in corpora},
         }
+        if not has_best:
+            new["settings"]["recipe"] = None
         if self.facts.is_file():
             old = self.read()
+            # What one side leaves open is as the other says.
+            for one, other in ((old, new), (new, old)):
+                if one["settings"]["recipe"] is None:
+                    one["settings"]["recipe"] = other["settings"]["recipe"]
             self._check(old, new)
             new["corpora"] = {**old["corpora"], **new["corpora"]}
         write_json(self.facts, new)
