@@ -1,10 +1,11 @@
-"""Raw text to entities in JSON lines, at each precision, threads as everywhere.
+r"""Raw text to entities in JSON lines, at each precision, threads as everywhere.
 
 Before anything is timed, what is found is compared: float32 with the network as torch runs it (the same
 entities), bfloat16 and int8 with float32 (F1 of their entities against those of float32, noted as
 ``agreement``).
 
-    BIONER_BENCHMARK_MODEL=runs/NCBI-disease-IOB-idcnn/model pytest benchmarks/bench_tagging.py
+    BIONER_BENCHMARK_MODEL=runs/NCBI-disease-IOB-idcnn/model \
+        BIONER_BENCHMARK_SPACY=runs/spacy/NCBI-disease-IOB/model-best pytest benchmarks/bench_tagging.py
 
 Without it, an idcnn and a cnn of the usual sizes are trained on the sample of the package for a moment. Text
 is that of the public corpora where they are at hand (BIONER_SHARED or ../shared), else of the sample, as
@@ -13,17 +14,22 @@ documents of eight sentences, over and over; each round tags them with warm tabl
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
+import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
+from bioner_fast.features.tokenize import tokenize
 from bioner_fast.formats.registry import open_writer
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.models.inference import PRECISIONS, Tokens
@@ -38,6 +44,7 @@ from conftest import THREADS, tokens
 N = tokens(200_000)
 REPOSITORY = Path(__file__).parents[1]
 MODEL = os.environ.get("BIONER_BENCHMARK_MODEL")
+SPACY = os.environ.get("BIONER_BENCHMARK_SPACY")
 # F1 of the entities of a precision against those of float32; on devel, `auto` asks for more.
 AGREEMENT = {"float32": 100.0, "bfloat16": 99.0, "int8": 98.0}
 
@@ -131,3 +138,43 @@ def test_tagging(
     )  # fmt: skip
     assert isinstance(written, bytes)
     assert written.count(b"\n") == len(texts)
+
+
+@pytest.mark.benchmark(group="raw text to entities")
+def test_spacy(texts: list[str], peer: Callable[[str], ModuleType], measure: Callable[..., object]) -> None:
+    """spaCy's NER (benchmarks/spacy/train.py), as many processes as we use threads, its best batch size."""
+    if not SPACY:
+        pytest.skip("BIONER_BENCHMARK_SPACY names no pipeline of benchmarks/spacy/train.py")
+    spacy = peer("spacy")
+    rule = importlib.util.spec_from_file_location(
+        "corpus_tokenizer", REPOSITORY / "benchmarks" / "spacy" / "corpus_tokenizer.py"
+    )
+    rule.loader.exec_module(importlib.util.module_from_spec(rule))  # type: ignore[union-attr, arg-type]
+    nlp = spacy.load(SPACY)
+
+    def run(some: list[str], size: int) -> bytes:
+        lines = []
+        for text, doc in zip(some, nlp.pipe(some, batch_size=size, n_process=THREADS), strict=True):
+            entities = [
+                {"start": e.start_char, "end": e.end_char, "type": e.label_, "text": e.text} for e in doc.ents
+            ]
+            lines.append(json.dumps({"text": text, "entities": entities}, ensure_ascii=False) + "\n")
+        return "".join(lines).encode()
+
+    tenth = texts[: max(len(texts) // 10, 1)]
+    answer = [json.loads(line) for line in run(tenth, 64).splitlines()]
+    assert [document["text"] for document in answer] == tenth
+    found = [(document["text"], entity) for document in answer for entity in document["entities"]]
+    assert found
+    assert all(text[e["start"] : e["end"]] == e["text"] for text, e in found)
+    seconds = {}
+    for size in (16, 64, 256):
+        start = time.perf_counter()
+        run(tenth, size)
+        seconds[size] = time.perf_counter() - start
+    best = min(seconds, key=lambda size: seconds[size])
+    n = sum(len(tokens) for tokens in map(tokenize, texts))
+    measure(
+        lambda: run(texts, best), tokens=n, moved=sum(map(len, texts)), rounds=1,
+        role="peer", peer="spaCy NER, accuracy preset", batch_size=best, processes=THREADS,
+    )  # fmt: skip

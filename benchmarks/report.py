@@ -56,8 +56,14 @@ def number(value: float | None, unit: float = 1.0, digits: int = 1) -> str:
     return "" if value is None else f"{value / unit:,.{digits}f}"
 
 
+def times(row: Row, ours: Row) -> float:
+    if row.get("tokens_per_second") and ours.get("tokens_per_second"):
+        return float(ours["tokens_per_second"] / row["tokens_per_second"])
+    return float(row["seconds"] / ours["seconds"])
+
+
 def table(groups: dict[str, list[Row]]) -> str:
-    """Markdown. "times ours" is how much longer the peer takes."""
+    """Markdown. "times ours" is how much longer the peer takes: for a token where tokens are counted."""
     lines = [
         "| group | who | threads | median ms | million tokens/s | GB/s | copy share | times ours |",
         "|---|---|--:|--:|--:|--:|--:|--:|",
