@@ -133,13 +133,12 @@ def embedding_window(
         raise ValueError(f"`padding_idx` must lie in [0, {weight.shape[0]}), got {padding_idx}")
     if not isinstance(sparse, bool):
         raise TypeError(f"`sparse` must be a bool, got {type(sparse).__name__}")
-    if sparse:
-        return _lookup_sparse(weight, ids, offsets, window, padding_idx)
-    result: Tensor = torch.ops.bioner_fast.embedding_window(weight, ids, offsets, window, padding_idx)
+    op = _lookup_sparse if sparse else torch.ops.bioner_fast.embedding_window
+    result: Tensor = op(weight, ids, offsets, window, padding_idx)
     return result
 
 
-@torch.compiler.disable(  # type: ignore[untyped-decorator, unused-ignore]
+@torch.compiler.disable(  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
     reason="embedding_window(sparse=True): torch.compile knows no sparse gradients; use sparse=False"
 )
 def _lookup_sparse(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
