@@ -34,8 +34,8 @@ Ints = NDArray[np.int64]
 
 # Fastest last: each has half the bytes of the one before.
 PRECISIONS = ("float32", "bfloat16", "int8")
-# What the tables of distinct tokens may take; when they are full, they start anew. They fill as text comes, and
-# memory must not grow by a tenth for that.
+# What the tables of distinct tokens may take; when they are full, they start anew. They fill as text comes,
+# and memory must not grow by a tenth for that.
 CACHE_BYTES = 48 << 20
 # Ranges of values, by layer, as calibration found them.
 Ranges = Mapping[str, Tensor]
