@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 _REPOSITORY = Path(__file__).parents[1]
+
+
+def pytest_configure() -> None:
+    """Let the programmes that tests start see Ctrl-C: background jobs of a shell inherit that it is ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def shared_folder() -> Path | None:
