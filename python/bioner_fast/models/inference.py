@@ -86,6 +86,7 @@ class RowCache:
         self._lock = threading.Lock()
         self._tables: dict[str, Tensor] = {}
         self._rows: dict[bytes, int] = {}
+        self._used = 1  # rows: more than keys where keys came twice at a time
 
     def place(
         self, keys: list[bytes], fill: Callable[[NDArray[np.int64], dict[str, Tensor], int], None]
@@ -95,15 +96,17 @@ class RowCache:
             known = self._rows
             rows = np.fromiter((known.get(key, 0) for key in keys), np.int32, len(keys))
             new = np.flatnonzero(rows == 0)
-            if not self._tables or len(known) + 1 + len(new) > self._capacity:
+            if not self._tables or self._used + len(new) > self._capacity:
                 self._tables = self._make(max(self._capacity, len(keys) + 1))
                 self._rows = known = {}
+                self._used = 1
                 new = np.arange(len(keys))
             if len(new):
-                first = len(known) + 1
+                first = self._used
                 fill(new, self._tables, first)
                 rows[new] = np.arange(first, first + len(new))
                 known.update((keys[place], first + i) for i, place in enumerate(new.tolist()))
+                self._used += len(new)
             return rows, self._tables
 
 
