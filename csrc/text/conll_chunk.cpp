@@ -146,6 +146,8 @@ ChunkReader::ChunkReader(std::string_view file, const Layout& layout)
   is_plain_ = layout.token_column == 0 && ((columns == 2 && labels == std::vector<std::int64_t>{1}) ||
                                            (columns == 3 && (labels.size() == 1 || labels.size() == 2)) ||
                                            (columns == 4 && labels.size() == 1));
+  // line_kernels() take a label to stand behind another field.
+  if (std::find(labels.begin(), labels.end(), 0) != labels.end()) is_plain_ = false;
 }
 
 void ChunkReader::read(const Chunk& chunk) {
