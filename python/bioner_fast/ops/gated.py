@@ -115,6 +115,7 @@ class _GatedBlock(torch.autograd.Function):
         first: Tensor, last: Tensor, shift: int, dilation: int, share: float, seed: int,
         product: torch.dtype, epsilon: float,
     ) -> Tensor:  # fmt: skip
+        hidden = hidden.contiguous()  # what is made like it must be contiguous, too
         tokens, width = hidden.shape
         rows = hidden.new_empty(tokens, 3 * width, dtype=product)
         _native.call("gated_taps", hidden, hidden, first, last, shift, dilation, seed, share, rows)
