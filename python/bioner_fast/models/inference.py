@@ -103,10 +103,10 @@ class RowCache:
                 new = np.arange(len(keys))
             if len(new):
                 first = self._used
+                self._used += len(new)  # before anything can fail: rows may be lost, but never given twice
                 fill(new, self._tables, first)
                 rows[new] = np.arange(first, first + len(new))
                 known.update((keys[place], first + i) for i, place in enumerate(new.tolist()))
-                self._used += len(new)
             return rows, self._tables
 
 
