@@ -12,7 +12,7 @@ _REPOSITORY = Path(__file__).parents[1]
 
 
 def pytest_configure() -> None:
-    """Let the programmes that tests start see Ctrl-C: background jobs of a shell inherit that it is ignored."""
+    """Let programmes that tests start see Ctrl-C: background jobs of a shell inherit that it is ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
