@@ -139,3 +139,14 @@ def test_every_simd_level_reads_the_same(tmp_path: Path, level: str) -> None:
     if f"BIONER_SIMD={level} cannot run here" in done.stderr:
         pytest.skip(f"this processor has no {level}")
     assert done.stdout.strip() == Corpus.read(path).digest()
+
+
+@pytest.mark.parametrize("columns", [2, 3, 4])
+def test_the_token_column_may_be_the_tag_column(tmp_path: Path, columns: int) -> None:
+    path = tmp_path / "odd.tsv"
+    line = "\t".join(["O", *["x"] * (columns - 1)])
+    path.write_text(f"{line}\n{line}\n\n{line}\n")
+    corpus = Corpus.read(path, tag_column=0)
+    assert list(corpus.tokens) == ["O", "O", "O"]
+    assert corpus.sentence_offsets.tolist() == [0, 2, 3]
+    assert Corpus.read(path, tag_column=-columns).tag_ids.tolist() == corpus.tag_ids.tolist()

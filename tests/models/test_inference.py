@@ -15,7 +15,7 @@ from bioner_fast.features.batch import Features
 from bioner_fast.features.word_forms import WordForms
 from bioner_fast.models import inference
 from bioner_fast.models.base import Network
-from bioner_fast.models.inference import Engine, Tokens, build_engine, can_run
+from bioner_fast.models.inference import Engine, RowCache, Tokens, build_engine, can_run
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from tiny_bundle import WORDS, heads, network
 from tiny_idcnn import TOKENS, idcnn, text
@@ -175,3 +175,18 @@ def test_no_tokens() -> None:
     for name in ("idcnn", "cnn", "mlp"):
         engine = engine_of(NETWORKS[name](), "int8")
         assert run(engine, text([[], []])).shape == (0, sum(tags for _, tags in engine.heads))
+
+
+def test_new_tokens_that_look_alike_leave_rows_of_later_ones_alone() -> None:
+    cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 8)
+
+    def place(keys: list[bytes]) -> list[bytes]:
+        def fill(which: np.ndarray, tables: dict[str, torch.Tensor], row: int) -> None:
+            for i, place in enumerate(which.tolist()):
+                tables["key"][row + i] = keys[place][0]
+
+        rows, tables = cache.place(keys, fill)
+        return [bytes([value]) for value in tables["key"][torch.from_numpy(rows).long()].tolist()]
+
+    for keys in ([b"a", b"a", b"b"], [b"c", b"a", b"b"], [b"d", b"c", b"b"]):
+        assert place(keys) == keys
