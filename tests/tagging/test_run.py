@@ -386,3 +386,10 @@ def test_a_worker_that_is_killed_ends_the_run_in_a_sentence(model: Path, tmp_pat
     assert process.returncode == 1
     assert "was killed by signal 9" in error.decode().splitlines()[-1]
     assert "--resume" in error.decode().splitlines()[-1]
+
+
+def test_a_folder_goes_into_a_folder_without_a_slash(model: Path, corpus: Path, tmp_path: Path) -> None:
+    assert _tag("--model", model, corpus, "-o", tmp_path / "new") == 0
+    assert _tag("--model", model, corpus, "-o", f"{tmp_path / 'old'}/") == 0
+    assert _tree(tmp_path / "new").keys() == _tree(tmp_path / "old").keys()
+    assert (tmp_path / "new" / "sub" / "a.jsonl").is_file()

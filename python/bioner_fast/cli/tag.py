@@ -93,7 +93,7 @@ def register(app: typer.Typer) -> None:
             )
         # Everything that can be wrong with the arguments is found before the model is loaded.
         found = find_inputs(inputs, input_format, lines=lines)
-        folder = _is_folder(output, output_format, resume or workers > 1)
+        folder = _is_folder(inputs, output, output_format, resume or workers > 1)
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)
         check_precision(precision)
@@ -105,7 +105,7 @@ def register(app: typer.Typer) -> None:
             _into_one(settings, found, output, options, force, errors, as_json)
 
 
-def _is_folder(output: str, given: str | None, wanted: bool) -> bool:
+def _is_folder(inputs: list[str], output: str, given: str | None, wanted: bool) -> bool:
     """Whether every input gets an output of its own."""
     from bioner_fast.errors import UsageError
 
@@ -113,12 +113,21 @@ def _is_folder(output: str, given: str | None, wanted: bool) -> bool:
         if wanted:
             raise UsageError("--workers and --resume write one file per input; name a folder with -o")
         return False
-    looks = output.endswith(("/", "\\")) or Path(output).is_dir()
+    path = Path(output)
+    looks = output.endswith(("/", "\\")) or path.is_dir()
+    # A folder of inputs goes into a folder, unless the output has the name of a file.
+    if (
+        given is None
+        and not path.suffix
+        and not path.exists()
+        and any(Path(name).is_dir() for name in inputs)
+    ):
+        looks = True
     if given == "brat" and looks:
         if wanted:
             raise UsageError("--workers and --resume write one file per input, brat one folder for all")
         return False
-    if wanted and not looks and (Path(output).suffix or Path(output).exists()):
+    if wanted and not looks and (path.suffix or path.exists()):
         raise UsageError(f"--workers and --resume write one file per input; {output} is no folder")
     return looks or wanted
 
