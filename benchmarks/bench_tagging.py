@@ -142,12 +142,12 @@ def test_tagging(
 
 @pytest.mark.benchmark(group="raw text to entities")
 def test_spacy(texts: list[str], peer: Callable[[str], ModuleType], measure: Callable[..., object]) -> None:
-    """spaCy's NER (benchmarks/spacy/train.py), as many processes as we use threads, its best batch size."""
+    """spaCy's NER (benchmarks/spacy_ner/train.py), as many processes as our threads, its best batch size."""
     if not SPACY:
-        pytest.skip("BIONER_BENCHMARK_SPACY names no pipeline of benchmarks/spacy/train.py")
+        pytest.skip("BIONER_BENCHMARK_SPACY names no pipeline of benchmarks/spacy_ner/train.py")
     spacy = peer("spacy")
     rule = importlib.util.spec_from_file_location(
-        "corpus_tokenizer", REPOSITORY / "benchmarks" / "spacy" / "corpus_tokenizer.py"
+        "corpus_tokenizer", REPOSITORY / "benchmarks" / "spacy_ner" / "corpus_tokenizer.py"
     )
     rule.loader.exec_module(importlib.util.module_from_spec(rule))  # type: ignore[union-attr, arg-type]
     nlp = spacy.load(SPACY)

@@ -4,7 +4,7 @@ config.cfg is what ``spacy init config --lang en --pipeline ner --optimize accur
 two changes: the vectors are given at training, and the tokenizer is the corpora's rule, so that the pipeline
 reads raw text as it was trained. Sentences become one document each, as ``spacy convert`` makes them.
 
-    python benchmarks/spacy/train.py NCBI-disease-IOB --data ../shared/corpora \
+    python benchmarks/spacy_ner/train.py NCBI-disease-IOB --data ../shared/corpora \
         --vectors ../shared/vectors/bio-w2v-200.bin --out runs/spacy
 
 Each corpus leaves ``OUT/CORPUS/model-best`` (a spaCy pipeline) and ``OUT/CORPUS/result.json``; a corpus that
@@ -31,10 +31,10 @@ sys.path.insert(0, str(HERE))
 
 import corpus_tokenizer  # noqa: E402, F401 (registers the tokenizer)
 import numpy as np  # noqa: E402
+import spacy  # noqa: E402
 from spacy.tokens import Doc, DocBin, Span  # noqa: E402
 from spacy.vocab import Vocab  # noqa: E402
 
-import spacy  # noqa: E402
 from bioner_fast.data.corpus import Corpus  # noqa: E402
 from bioner_fast.data.schemes import Scheme, convert, split_tag  # noqa: E402
 from bioner_fast.data.scoring import score  # noqa: E402

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 
+import spacy
 from spacy.language import Language
 from spacy.tokenizer import Tokenizer
-
-import spacy
 
 _SINGLE = r"[\W_]"
 
