@@ -2,6 +2,8 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <optional>
+
 #include "bindings/dlpack.h"
 #include "bindings/tensor.h"
 #include "runtime/buffers.h"
@@ -112,8 +114,25 @@ void register_runtime(py::module_& module) {
   module.def(
       "simd_level", [] { return std::string(simd::name(simd::active())); },
       "The SIMD level in use. ValueError where BIONER_SIMD names an unknown or unavailable one.");
+  module.def(
+      "simd_extensions",
+      [] {
+        std::vector<std::string> names;
+        for (const simd::Extension extension : simd::available_extensions()) {
+          names.emplace_back(simd::name(extension));
+        }
+        return names;
+      },
+      "What inference may use beyond AVX-512 here, lowest first; each has those before.");
+  module.def(
+      "simd_extension",
+      []() -> std::optional<std::string> {
+        if (simd::active() != simd::Level::kAvx512) return std::nullopt;
+        return std::string(simd::name(simd::extension()));
+      },
+      "The extension in use; None at levels other than AVX-512.");
   module.def("force_simd", &simd::force, py::arg("level"),
-             "Force a SIMD level; the empty string undoes it. For tests and benchmarks.");
+             "Force a SIMD level or an extension; the empty string undoes it. For tests and benchmarks.");
 }
 
 }  // namespace bioner::bindings

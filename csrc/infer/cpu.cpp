@@ -11,17 +11,29 @@ namespace bioner::infer {
 namespace {
 
 #if defined(BIONER_X86_LEVELS)
-bool has_vnni() { return __builtin_cpu_supports("avx512vnni"); }
-bool has_bf16() { return has_vnni() && __builtin_cpu_supports("avx512bf16"); }
+const Kernels& kernels_of(simd::Extension extension) {
+  switch (extension) {
+#if defined(BIONER_AMX)
+    case simd::Extension::kAmx:
+      return amx::kernels;
+#endif
+    case simd::Extension::kBf16:
+      return bf16::kernels;
+    case simd::Extension::kVnni:
+      return vnni::kernels;
+    default:
+      return avx512::kernels;
+  }
+}
 #endif
 
-const Kernels& kernels_of(simd::Level level) {
-  switch (level) {
+const Kernels& active_kernels() {
+  switch (simd::active()) {
 #if defined(BIONER_X86_LEVELS)
     case simd::Level::kAvx2:
       return avx2::kernels;
     case simd::Level::kAvx512:
-      return has_bf16() ? bf16::kernels : has_vnni() ? vnni::kernels : avx512::kernels;
+      return kernels_of(simd::extension());
     case simd::Level::kWide:  // the lanes are 512 bits wide at every level
       return avx2::kernels;
 #elif defined(BIONER_ARM_LEVELS)
@@ -59,21 +71,22 @@ void run(const Op& op, std::int64_t columns, void (*front)(const Op&, std::int64
 }  // namespace
 
 void linear_cpu(const Linear& op, const Epilogue& epilogue, int threads) {
-  const Kernels& kernels = kernels_of(simd::active());
+  const Kernels& kernels = active_kernels();
   run(op, op.columns, kernels.linear, kernels, epilogue, threads);
 }
 
 void table_sum_cpu(const TableSum& op, const Epilogue& epilogue, int threads) {
-  const Kernels& kernels = kernels_of(simd::active());
+  const Kernels& kernels = active_kernels();
   run(op, op.groups * op.width, kernels.table_sum, kernels, epilogue, threads);
 }
 
 bool is_native(Type type) {
   if (type == Type::kFloat32) return true;
 #if defined(BIONER_X86_LEVELS)
-  if (simd::active() == simd::Level::kAvx512) return type == Type::kInt8 ? has_vnni() : has_bf16();
-#endif
+  return simd::extension() >= (type == Type::kInt8 ? simd::Extension::kVnni : simd::Extension::kBf16);
+#else
   return false;
+#endif
 }
 
 }  // namespace bioner::infer

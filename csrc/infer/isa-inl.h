@@ -161,7 +161,21 @@ void linear_typed(const Linear& op, std::int64_t begin, std::int64_t end, float*
   }
 }
 
+}  // namespace
+}  // namespace bioner::infer::BIONER_ISA
+
+#if defined(BIONER_AMX_TILES)
+#include "infer/tiles-inl.h"
+#endif
+
+namespace bioner::infer::BIONER_ISA {
+namespace {
+
 void linear(const Linear& op, std::int64_t begin, std::int64_t end, float* scratch) {
+#if defined(BIONER_AMX_TILES)
+  if (op.type == Type::kBFloat16 && linear_tiles<BFloat16>(op, begin, end, scratch)) return;
+  if (op.type == Type::kInt8 && linear_tiles<Int8>(op, begin, end, scratch)) return;
+#endif
   if (op.type == Type::kFloat32) return linear_typed<Float32>(op, begin, end, scratch);
   if (op.type == Type::kBFloat16) return linear_typed<BFloat16>(op, begin, end, scratch);
   linear_typed<Int8>(op, begin, end, scratch);

@@ -35,6 +35,9 @@ extern const Kernels kernels;
 namespace bf16 {
 extern const Kernels kernels;
 }
+namespace amx {
+extern const Kernels kernels;
+}
 namespace neon {
 extern const Kernels kernels;
 }

@@ -4,6 +4,17 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(BIONER_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
+#if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__)) && \
+    !defined(_MSC_VER)
+#define BIONER_X86_EXTENSIONS
+#endif
+
 namespace bioner::simd {
 namespace {
 
@@ -14,8 +25,7 @@ bool can_run(Level level) {
   switch (level) {
     case Level::kScalar:
       return true;
-#if (defined(__x86_64__) || defined(_M_X64)) && (defined(__GNUC__) || defined(__clang__)) && \
-    !defined(_MSC_VER)
+#if defined(BIONER_X86_EXTENSIONS)
     case Level::kAvx2:
       return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case Level::kAvx512:
@@ -35,42 +45,110 @@ bool can_run(Level level) {
   }
 }
 
-Level parse(const std::string& wanted) {
-  std::string names;
-  for (const Level level : kAll) {
-    if (!can_run(level)) {
-      if (wanted == name(level)) {
-        throw std::invalid_argument("BIONER_SIMD=" + wanted +
-                                    " cannot run here: this build on this processor has " + [] {
-                                      std::string have;
-                                      for (const Level l : available()) {
-                                        have += (have.empty() ? "" : ", ") + std::string(name(l));
-                                      }
-                                      return have;
-                                    }());
-      }
-    } else if (wanted == name(level)) {
-      return level;
+#if defined(BIONER_AMX)
+// Linux hands out the tiles' state on request, once for all threads of a process.
+bool ask_for_tiles() {
+  unsigned int eax, ebx, ecx, edx;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  constexpr unsigned int kBf16Bit = 1u << 22, kTileBit = 1u << 24, kInt8Bit = 1u << 25;
+  constexpr unsigned int kNeeded = kBf16Bit | kTileBit | kInt8Bit;
+  if ((edx & kNeeded) != kNeeded) return false;
+  constexpr long kRequest = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequest, kTileData) == 0;
+}
+#endif
+
+bool can_run(Extension extension) {
+#if defined(BIONER_X86_EXTENSIONS)
+  switch (extension) {
+    case Extension::kBase:
+      return can_run(Level::kAvx512);
+    case Extension::kVnni:
+      return can_run(Extension::kBase) && __builtin_cpu_supports("avx512vnni");
+    case Extension::kBf16:
+      return can_run(Extension::kVnni) && __builtin_cpu_supports("avx512bf16");
+    case Extension::kAmx: {
+#if defined(BIONER_AMX)
+      static const bool granted = can_run(Extension::kBf16) && ask_for_tiles();
+      return granted;
+#else
+      return false;
+#endif
     }
-    if (level != Level::kWide) names += (names.empty() ? "" : ", ") + std::string(name(level));
   }
-  throw std::invalid_argument("BIONER_SIMD=" + wanted + " is unknown: expected one of " + names);
+#endif
+  static_cast<void>(extension);
+  return false;
 }
 
-Level best() {
-  Level found = Level::kScalar;
-  for (const Level level : available()) {
-    if (level != Level::kWide) found = level;
+constexpr Extension kExtensions[] = {Extension::kBase, Extension::kVnni, Extension::kBf16, Extension::kAmx};
+
+// Of a level alone: the highest extension that can run.
+Extension highest() {
+  Extension found = Extension::kBase;
+  for (const Extension extension : kExtensions) {
+    if (can_run(extension)) found = extension;
   }
   return found;
 }
 
-// -1: not forced. Atomic, because a test may force a level while another thread decodes.
+struct Choice {
+  Level level;
+  Extension extension;
+};
+
+Choice of_level(Level level) { return {level, level == Level::kAvx512 ? highest() : Extension::kBase}; }
+
+std::invalid_argument cannot_run(const std::string& wanted) {
+  std::string have;
+  for (const Level level : available()) have += (have.empty() ? "" : ", ") + std::string(name(level));
+  for (const Extension extension : available_extensions()) have += ", " + std::string(name(extension));
+  return std::invalid_argument("BIONER_SIMD=" + wanted +
+                               " cannot run here: this build on this processor has " + have);
+}
+
+Choice parse(const std::string& wanted) {
+  for (const Level level : kAll) {
+    if (wanted == name(level)) return can_run(level) ? of_level(level) : throw cannot_run(wanted);
+  }
+  for (const Extension extension : kExtensions) {
+    if (wanted == name(extension)) {
+      return can_run(extension) ? Choice{Level::kAvx512, extension} : throw cannot_run(wanted);
+    }
+  }
+  std::string names;
+  for (const Level level : available()) {
+    if (level != Level::kWide) names += (names.empty() ? "" : ", ") + std::string(name(level));
+  }
+  for (const Extension extension : available_extensions()) names += ", " + std::string(name(extension));
+  throw std::invalid_argument("BIONER_SIMD=" + wanted + " is unknown: expected one of " + names);
+}
+
+Choice best() {
+  Level found = Level::kScalar;
+  for (const Level level : available()) {
+    if (level != Level::kWide) found = level;
+  }
+  return of_level(found);
+}
+
+constexpr int kCount = sizeof(kExtensions) / sizeof(kExtensions[0]);
+
+// A Choice as level * kCount + extension, -1: not forced. Atomic, because a test may force a level while
+// another thread decodes.
 std::atomic<int> forced{-1};
 
-Level chosen_at_start() {
+Choice chosen_at_start() {
   const char* wanted = std::getenv("BIONER_SIMD");
   return wanted == nullptr || *wanted == '\0' ? best() : parse(wanted);
+}
+
+Choice chosen() {
+  const int wanted = forced.load(std::memory_order_relaxed);
+  if (wanted >= 0) return {static_cast<Level>(wanted / kCount), static_cast<Extension>(wanted % kCount)};
+  // A throw leaves it unset, so every later call throws again.
+  static const Choice at_start = chosen_at_start();
+  return at_start;
 }
 
 }  // namespace
@@ -91,6 +169,20 @@ const char* name(Level level) {
   return "scalar";
 }
 
+const char* name(Extension extension) {
+  switch (extension) {
+    case Extension::kBase:
+      return "avx512_base";
+    case Extension::kVnni:
+      return "avx512_vnni";
+    case Extension::kBf16:
+      return "avx512_bf16";
+    case Extension::kAmx:
+      return "avx512_amx";
+  }
+  return "avx512_base";
+}
+
 std::vector<Level> available() {
   std::vector<Level> levels;
   for (const Level level : kAll) {
@@ -99,16 +191,23 @@ std::vector<Level> available() {
   return levels;
 }
 
-Level active() {
-  const int wanted = forced.load(std::memory_order_relaxed);
-  if (wanted >= 0) return static_cast<Level>(wanted);
-  static const Level at_start =
-      chosen_at_start();  // a throw leaves it unset, so every later call throws again
-  return at_start;
+std::vector<Extension> available_extensions() {
+  std::vector<Extension> extensions;
+  for (const Extension extension : kExtensions) {
+    if (can_run(extension)) extensions.push_back(extension);
+  }
+  return extensions;
 }
 
-void force(const std::string& level_name) {
-  forced.store(level_name.empty() ? -1 : static_cast<int>(parse(level_name)), std::memory_order_relaxed);
+Level active() { return chosen().level; }
+
+Extension extension() { return chosen().extension; }
+
+void force(const std::string& wanted) {
+  if (wanted.empty()) return forced.store(-1, std::memory_order_relaxed);
+  const Choice choice = parse(wanted);
+  forced.store(static_cast<int>(choice.level) * kCount + static_cast<int>(choice.extension),
+               std::memory_order_relaxed);
 }
 
 }  // namespace bioner::simd

@@ -29,6 +29,7 @@ def describe_installation() -> dict[str, object]:
         "compiler": _ops.compiler,
         "simd": _ops.simd_level(),
         "simd_available": _ops.simd_levels(),
+        "simd_extension": _ops.simd_extension(),
         "cuda_architectures": _ops.cuda_architectures,
         "python": platform.python_version(),
         "platform": platform.platform(),

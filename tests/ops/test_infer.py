@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -44,18 +46,23 @@ def stands_for(weights: infer.Weights, weight: Tensor, quantisation: infer.Quant
     return weight
 
 
-def problem(precision: str, n: int, columns: int, seed: int = 0):  # type: ignore[no-untyped-def]
-    """Rows of 24 elements in three segments of 24, 16 and 8, signed."""
+SHORT = (24, 16, 8)
+# Sums of a tile and more: in whole tiles, and with a rest at every precision.
+LONG = ((128, 64, 64), (64, 0, 20), (68, 100, 24))
+
+
+def problem(precision: str, n: int, columns: int, seed: int = 0, segments: Sequence[int] = SHORT):  # type: ignore[no-untyped-def]
+    """Rows of as many elements as the first segment, signed; the others are beginnings of them."""
     generator = rng(seed)
-    segments = [24, 16, 8]
-    values = torch.randn(n + 1, 24, generator=generator)
+    width = max(segments)
+    values = torch.randn(n + 1, width, generator=generator)
     values[n] = 0
     quantisation = repeated = None
     if precision == "int8":
-        quantisation = infer.Quantisation.of(torch.rand(24, generator=generator) + 1.5, signed=True)
+        quantisation = infer.Quantisation.of(torch.rand(width, generator=generator) + 1.5, signed=True)
         repeated = infer.Quantisation(torch.cat([quantisation.scale[:k] for k in segments]), 128)
     index = torch.randint(0, n + 1, (n, 3), generator=generator, dtype=torch.int32)
-    weight = torch.randn(columns, 48, generator=generator)
+    weight = torch.randn(columns, sum(segments), generator=generator)
     bias = torch.randn(columns, generator=generator)
     packed = infer.pack(weight, bias, segments, precision, repeated)
     stored, meant = encode(values, precision, quantisation)
@@ -78,9 +85,22 @@ def test_products(simd_level: str, precision: str, n: int, columns: int) -> None
     np.testing.assert_allclose(out.numpy(), expected, rtol=TOLERANCE[precision], atol=1e-4)
 
 
+@pytest.mark.parametrize("segments", LONG)
 @pytest.mark.parametrize("precision", infer.TYPES)
-def test_a_row_is_the_same_in_any_company(simd_level: str, precision: str) -> None:
-    stored, index, packed, _ = problem(precision, 200, 80)
+@pytest.mark.parametrize(("n", "columns"), [(1, 16), (33, 112), (150, 64)])
+def test_long_products(
+    simd_level: str, precision: str, n: int, columns: int, segments: tuple[int, ...]
+) -> None:
+    stored, index, packed, expected = problem(precision, n, columns, 3, segments)
+    out = torch.empty(n, columns)
+    infer.linear(stored, index, packed, infer.Finish("store", out=out), 2)
+    np.testing.assert_allclose(out.numpy(), expected, rtol=TOLERANCE[precision], atol=2e-4)
+
+
+@pytest.mark.parametrize("segments", [SHORT, LONG[2]])
+@pytest.mark.parametrize("precision", infer.TYPES)
+def test_a_row_is_the_same_in_any_company(simd_level: str, precision: str, segments: tuple[int, ...]) -> None:
+    stored, index, packed, _ = problem(precision, 200, 80, segments=segments)
     whole = torch.empty(200, 80)
     infer.linear(stored, index, packed, infer.Finish("store", out=whole), 1)
     for threads in (2, 3):
@@ -93,18 +113,29 @@ def test_a_row_is_the_same_in_any_company(simd_level: str, precision: str) -> No
         assert torch.equal(part, whole[low:high])
 
 
+@pytest.fixture(
+    params=[*(level for level in _ops.simd_levels() if level != "avx512"), *_ops.simd_extensions()]
+)
+def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every level, and every extension of AVX-512 in place of it, forced."""
+    _ops.force_simd(request.param)
+    yield request.param
+    _ops.force_simd("")
+
+
 def every_level(run):  # type: ignore[no-untyped-def]
-    """Results of ``run()`` at every SIMD level."""
+    """Results of ``run()`` at every SIMD level and extension."""
     results = []
-    for level in _ops.simd_levels():
+    for level in _ops.simd_levels() + _ops.simd_extensions():
         _ops.force_simd(level)
         results.append(run())
         _ops.force_simd("")
     return results
 
 
-def test_int8_is_the_same_bits_at_every_level() -> None:
-    stored, index, packed, _ = problem("int8", 50, 96)
+@pytest.mark.parametrize("segments", [SHORT, *LONG])
+def test_int8_is_the_same_bits_at_every_level(segments: tuple[int, ...]) -> None:
+    stored, index, packed, _ = problem("int8", 50, 96, segments=segments)
     norm = torch.rand(48, generator=rng(1)), torch.randn(48, generator=rng(2)), 1e-5
     residual = torch.randn(50, 48, generator=rng(3))
     quantisation = infer.Quantisation.of(torch.full((48,), 3.0), signed=True)

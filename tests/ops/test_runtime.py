@@ -43,6 +43,23 @@ def test_environment_forces_a_level(level: str) -> None:
     assert result.stdout.strip() == level, result.stderr
 
 
+@pytest.mark.parametrize("extension", _ops.simd_extensions())
+def test_environment_forces_an_extension(extension: str) -> None:
+    code = CALL + "; from bioner_fast import _ops; print(_ops.simd_level(), _ops.simd_extension())"
+    result = run_python(code, BIONER_SIMD=extension)
+    assert result.stdout.split() == ["avx512", extension], result.stderr
+
+
+def test_an_extension_belongs_to_its_level() -> None:
+    try:
+        for level in _ops.simd_levels():
+            _ops.force_simd(level)
+            highest = _ops.simd_extensions()[-1] if level == "avx512" else None
+            assert _ops.simd_extension() == highest
+    finally:
+        _ops.force_simd("")
+
+
 def test_unknown_level_is_an_error_of_the_call() -> None:
     result = run_python(CALL, BIONER_SIMD="sse9")
     assert result.returncode == 1

@@ -1,0 +1,10 @@
+// Inference kernels: AVX-512 with VNNI and BF16, and AMX tiles for the products.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <type_traits>
+#include <vector>
+
+#define BIONER_ISA amx
+#define BIONER_AMX_TILES
+#include "infer/isa-inl.h"
