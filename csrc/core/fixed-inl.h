@@ -4,7 +4,30 @@
 
 namespace bioner::BIONER_ISA {
 
+// Four rows of four, transposed.
+BIONER_INLINE void load_transposed(const std::int32_t* p, int stride, __m128i* columns) {
+  __m128 rows[4];
+  for (int i = 0; i < 4; ++i) rows[i] = _mm_loadu_ps(reinterpret_cast<const float*>(p + i * stride));
+  _MM_TRANSPOSE4_PS(rows[0], rows[1], rows[2], rows[3]);
+  for (int i = 0; i < 4; ++i) columns[i] = _mm_castps_si128(rows[i]);
+}
+// As int64.
+BIONER_INLINE void store_wide(std::int64_t* p, __m128i v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_cvtepi32_epi64(v));
+}
+
 #if defined(BIONER_ISA_AVX2) || defined(BIONER_ISA_WIDE)
+
+// The first n of four elements, none where n < 0; the rest are zeros.
+BIONER_INLINE __m128 load_few(const float* p, std::int64_t n) {
+  const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n)), _mm_setr_epi32(0, 1, 2, 3));
+  return _mm_maskload_ps(p, mask);
+}
+// The first n to p as int64.
+BIONER_INLINE void store_few(std::int64_t* p, __m128i v, std::int64_t n) {
+  const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+  _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), mask, _mm256_cvtepi32_epi64(v));
+}
 
 struct F8 {
   __m256 v;
@@ -16,6 +39,23 @@ struct F8 {
     return {_mm256_blendv_ps(fill.v, _mm256_maskload_ps(p, mask), _mm256_castsi256_ps(mask))};
   }
   BIONER_INLINE void store(float* p) const { _mm256_storeu_ps(p, v); }
+  // Four columns of eight rows to x [4, stride]; row(i) is the four elements of row i.
+  template <typename Row>
+  BIONER_INLINE static void store_columns(const Row& row, float* x, int stride) {
+    auto pair = [&](int i) { return _mm256_insertf128_ps(_mm256_castps128_ps256(row(i)), row(i + 4), 1); };
+    const __m256 a = pair(0);
+    const __m256 b = pair(1);
+    const __m256 c = pair(2);
+    const __m256 d = pair(3);
+    const __m256d ab = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+    const __m256d cd = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+    const __m256d ef = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+    const __m256d gh = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
+    _mm256_storeu_ps(x, _mm256_castpd_ps(_mm256_unpacklo_pd(ab, cd)));
+    _mm256_storeu_ps(x + stride, _mm256_castpd_ps(_mm256_unpackhi_pd(ab, cd)));
+    _mm256_storeu_ps(x + 2 * stride, _mm256_castpd_ps(_mm256_unpacklo_pd(ef, gh)));
+    _mm256_storeu_ps(x + 3 * stride, _mm256_castpd_ps(_mm256_unpackhi_pd(ef, gh)));
+  }
 };
 struct Q8 {
   static constexpr int kLanes = 8;
@@ -37,6 +77,7 @@ BIONER_INLINE Q8 operator+(Q8 a, Q8 b) { return {_mm256_add_epi32(a.v, b.v)}; }
 BIONER_INLINE Q8 operator-(Q8 a, Q8 b) { return {_mm256_sub_epi32(a.v, b.v)}; }
 BIONER_INLINE Q8 operator|(Q8 a, Q8 b) { return {_mm256_or_si256(a.v, b.v)}; }
 BIONER_INLINE Q8 max(Q8 a, Q8 b) { return {_mm256_max_epi32(a.v, b.v)}; }
+BIONER_INLINE F8 as_float(Q8 a) { return {_mm256_castsi256_ps(a.v)}; }
 // sum, plus `amount` where a > b.
 BIONER_INLINE Q8 add_where_greater(Q8 sum, Q8 a, Q8 b, Q8 amount) {
   return {_mm256_add_epi32(sum.v, _mm256_and_si256(_mm256_cmpgt_epi32(a.v, b.v), amount.v))};
@@ -91,6 +132,11 @@ struct F16 {
     a.store(p);
     b.store(p + 8);
   }
+  template <typename Row>
+  BIONER_INLINE static void store_columns(const Row& row, float* x, int stride) {
+    F8::store_columns(row, x, stride);
+    F8::store_columns([&](int i) { return row(i + 8); }, x + 8, stride);
+  }
 };
 struct Q16 {
   static constexpr int kLanes = 16;
@@ -114,6 +160,7 @@ BIONER_INLINE Q16 operator+(Q16 x, Q16 y) { return {x.a + y.a, x.b + y.b}; }
 BIONER_INLINE Q16 operator-(Q16 x, Q16 y) { return {x.a - y.a, x.b - y.b}; }
 BIONER_INLINE Q16 operator|(Q16 x, Q16 y) { return {x.a | y.a, x.b | y.b}; }
 BIONER_INLINE Q16 max(Q16 x, Q16 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
+BIONER_INLINE F16 as_float(Q16 x) { return {as_float(x.a), as_float(x.b)}; }
 BIONER_INLINE Q16 add_where_greater(Q16 sum, Q16 x, Q16 y, Q16 amount) {
   return {add_where_greater(sum.a, x.a, y.a, amount.a), add_where_greater(sum.b, x.b, y.b, amount.b)};
 }
@@ -133,6 +180,14 @@ using Q = Q16;
 
 #elif defined(BIONER_ISA_AVX512)
 
+BIONER_INLINE __mmask8 few(std::int64_t n) {
+  return _mm256_cmpgt_epi64_mask(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+}
+BIONER_INLINE __m128 load_few(const float* p, std::int64_t n) { return _mm_maskz_loadu_ps(few(n), p); }
+BIONER_INLINE void store_few(std::int64_t* p, __m128i v, std::int64_t n) {
+  _mm256_mask_storeu_epi64(p, few(n), _mm256_cvtepi32_epi64(v));
+}
+
 struct F {
   __m512 v;
   BIONER_INLINE static F set1(float x) { return {_mm512_set1_ps(x)}; }
@@ -141,6 +196,28 @@ struct F {
     return {_mm512_mask_loadu_ps(fill.v, static_cast<__mmask16>(n >= 16 ? 0xFFFF : (1 << n) - 1), p)};
   }
   BIONER_INLINE void store(float* p) const { _mm512_storeu_ps(p, v); }
+  // Four columns of sixteen rows to x [4, stride]; row(i) is the four elements of row i.
+  template <typename Row>
+  BIONER_INLINE static void store_columns(const Row& row, float* x, int stride) {
+    auto four = [&](int i) {
+      __m512 rows = _mm512_castps128_ps512(row(i));
+      rows = _mm512_insertf32x4(rows, row(i + 4), 1);
+      rows = _mm512_insertf32x4(rows, row(i + 8), 2);
+      return _mm512_insertf32x4(rows, row(i + 12), 3);
+    };
+    const __m512 a = four(0);
+    const __m512 b = four(1);
+    const __m512 c = four(2);
+    const __m512 d = four(3);
+    const __m512d ab = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+    const __m512d cd = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+    const __m512d ef = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+    const __m512d gh = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    _mm512_storeu_ps(x, _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd)));
+    _mm512_storeu_ps(x + stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd)));
+    _mm512_storeu_ps(x + 2 * stride, _mm512_castpd_ps(_mm512_unpacklo_pd(ef, gh)));
+    _mm512_storeu_ps(x + 3 * stride, _mm512_castpd_ps(_mm512_unpackhi_pd(ef, gh)));
+  }
 };
 struct Q {
   static constexpr int kLanes = 16;
@@ -158,6 +235,7 @@ BIONER_INLINE Q operator+(Q a, Q b) { return {_mm512_add_epi32(a.v, b.v)}; }
 BIONER_INLINE Q operator-(Q a, Q b) { return {_mm512_sub_epi32(a.v, b.v)}; }
 BIONER_INLINE Q operator|(Q a, Q b) { return {_mm512_or_si512(a.v, b.v)}; }
 BIONER_INLINE Q max(Q a, Q b) { return {_mm512_max_epi32(a.v, b.v)}; }
+BIONER_INLINE F as_float(Q a) { return {_mm512_castsi512_ps(a.v)}; }
 BIONER_INLINE Q add_where_greater(Q sum, Q a, Q b, Q amount) {
   return {_mm512_mask_add_epi32(sum.v, _mm512_cmpgt_epi32_mask(a.v, b.v), sum.v, amount.v)};
 }

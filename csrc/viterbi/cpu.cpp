@@ -60,7 +60,8 @@ std::size_t scratch_bytes(std::int64_t longest, int tags) {
       static_cast<std::size_t>(std::min(longest, kFixedTokens)) * sizeof(std::int32_t) *
       (tags <= kFixedLaneTags ? (2 * k + 1) * kMostSentences
                               : kSideBySide * static_cast<std::size_t>(fixed_stride_of(tags) + 1));
-  return align(std::max({scalar, vector, fixed}));
+  constexpr std::size_t kRest = 3 * kMostSentences * sizeof(std::int32_t);  // rows are taken in fours
+  return align(std::max({scalar, vector, fixed + kRest}));
 }
 
 template <typename T>
@@ -158,6 +159,7 @@ Group<T> make_group(const Work<T>& work, const std::int64_t* order, std::int64_t
   const Params<T>& p = work.params;
   Group<T> group;
   group.count = static_cast<int>(count);
+  group.emissions_end = p.emissions + p.tokens * p.tags;
   for (int s = 0; s < kMostSentences; ++s) {
     const std::int64_t b = order[s < group.count ? s : 0];
     group.emissions[s] = p.emissions + p.offsets[b] * p.tags;
@@ -197,7 +199,7 @@ std::int64_t decode_in_fixed(const Work<T>& work, std::int64_t* order, std::int6
       unproved = work.kernels->fixed(work.fixed_tables, work.tables,
                                      make_group(work, order + first, sentences), work.scratch);
     }
-    for (std::int64_t s = 0; s < sentences; ++s) {
+    for (std::int64_t s = 0; unproved != 0 && s < sentences; ++s) {
       order[left] = order[first + s];
       left += unproved >> s & 1U;
     }

@@ -31,6 +31,7 @@ struct Tables {
 template <typename T>
 struct Group {
   const T* emissions[kMostSentences];
+  const T* emissions_end;  // of all sentences of the call
   std::int64_t lengths[kMostSentences];
   std::int64_t* out_tags[kMostSentences];
   T* out_scores[kMostSentences];
@@ -41,8 +42,9 @@ struct Group {
 // kSideBySide * lengths[0] * stride doubles for `by_tag`.
 //
 // `fixed` does a group by the rule of fixed.h; null for float64, and where a level has no such code. It
-// returns a bit for each sentence that float64 has to do. `scratch` holds lengths[0] * (2 * tags + 1) *
-// fixed_lanes int32 where a lane is a sentence, else kSideBySide * lengths[0] * (fixed_tables.stride + 1).
+// returns a bit for each sentence that float64 has to do. `scratch` holds (lengths[0] * (2 * tags + 1)
+// + 3) * fixed_lanes int32 where a lane is a sentence, else kSideBySide * lengths[0] * (fixed_tables.stride +
+// 1).
 template <typename T>
 struct Kernels {
   int lanes;

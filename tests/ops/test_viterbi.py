@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -188,6 +190,34 @@ def test_the_same_bits_for_every_level_and_number_of_threads(kind) -> None:
     finally:
         _ops.force_simd("")
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 9, 25])
+def test_a_sentence_never_sees_its_neighbours(simd_level, k) -> None:
+    """Lanes go on beyond a short sentence, into what follows it: NaN, or numbers that leave no proof."""
+    lengths = [1, 40, 2, 7, 7, 5, 40, 1, 1, 3, 26, 4, 4, 6, 7, 9, 11, 40, 2]
+    for value in (np.nan, INF, -INF, 1e30, -1e30):
+        arrays = make(lengths, k, seed=k)
+        for begin, end in itertools.pairwise(arrays[2][[1, 2, 6, 7, 17, 18]]):  # the sentences of 40
+            if end - begin == 40:
+                arrays[0][begin:end] = value
+        check(arrays)
+
+
+@pytest.mark.parametrize("k", [2, 3, 5, 9])
+def test_the_sign_of_a_zero_score(simd_level, k) -> None:
+    """Sums of negative zeros are one, on every level."""
+    signs = []
+    for zero in (0.0, -0.0):
+        emissions, transitions, offsets, start, end = make([1, 2, 5] * 6, k)
+        for array in (emissions, transitions, start, end):
+            array[:] = -100.0
+            array.T[0] = zero  # tag 0, from wherever
+        scores = decode((emissions, transitions, offsets, start, end))[1]
+        assert (scores == 0).all()
+        signs.append(np.signbit(scores))
+    assert not signs[0].any()
+    assert signs[1].all()
 
 
 # ---- Long sentences

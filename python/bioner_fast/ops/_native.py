@@ -7,6 +7,7 @@ An op is a public function (checks that need no tensor contents; works under ``t
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ FULL_FLOATS = (torch.float32, torch.float64)
 INTEGERS = (torch.int32, torch.int64)
 
 
+@functools.cache
 def extension() -> ModuleType:
     """The extension module, or ImportError that says how to get it."""
     try:
@@ -138,8 +140,12 @@ def new_output(like: Tensor, rows: int, columns: int) -> Tensor:
 
 def argument(value: Any) -> Any:
     """What the extension takes for `value`: a DLPack capsule for a tensor, anything else as it is."""
-    # Detached: DLPack refuses tensors that require a gradient, even inside an op. Kernels take no strides.
-    return to_dlpack(value.detach().contiguous()) if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    # DLPack refuses tensors that require a gradient, even inside an op. Kernels take no strides.
+    if value.requires_grad:
+        value = value.detach()
+    return to_dlpack(value if value.is_contiguous() else value.contiguous())
 
 
 def call(name: str, like: Tensor, *arguments: Any) -> None:

@@ -62,7 +62,7 @@ def viterbi_decode(
 
 def detached(*tensors: Tensor | None) -> list[Tensor | None]:
     """For ops without a gradient: their outputs then require none either."""
-    return [None if tensor is None else tensor.detach() for tensor in tensors]
+    return [tensor.detach() if tensor is not None and tensor.requires_grad else tensor for tensor in tensors]
 
 
 def check_chain(
@@ -86,8 +86,17 @@ def check_chain(
             _native.check_shape(name, value, (k,), "[K]")
 
 
-@torch.library.custom_op("bioner_fast::viterbi_decode", mutates_args=(), device_types=("cpu", "cuda"))
-def _viterbi_decode(
+# Not torch.library.custom_op: what that puts around an op for gradients, which this one has not, takes as
+# long as decoding thousands of tokens.
+torch.library.define(
+    "bioner_fast::viterbi_decode",
+    "(Tensor emissions, Tensor transitions, Tensor offsets, Tensor? start, Tensor? end, int readout) "
+    "-> (Tensor, Tensor)",
+)
+
+
+@torch.library.impl("bioner_fast::viterbi_decode", ("cpu", "cuda"))
+def _decode(
     emissions: Tensor,
     transitions: Tensor,
     offsets: Tensor,
@@ -106,7 +115,7 @@ def _viterbi_decode(
     return tags, scores
 
 
-@_viterbi_decode.register_fake
+@torch.library.register_fake("bioner_fast::viterbi_decode")  # type: ignore[untyped-decorator]
 def _(
     emissions: Tensor,
     transitions: Tensor,
@@ -117,3 +126,6 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     tags = torch.empty(emissions.shape[0], dtype=torch.int64, device=emissions.device)
     return tags, emissions.new_empty(offsets.shape[0] - 1)
+
+
+_viterbi_decode = torch.ops.bioner_fast.viterbi_decode.default
