@@ -2,6 +2,7 @@
 // as uint8 views; ops/infer.py packs them.
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,10 @@ std::int64_t padded(std::int64_t columns) {
 std::int64_t rows_of(const Tensor& matrix) { return matrix.shape[0]; }
 
 void check_index(const std::int32_t* index, std::int64_t count, std::int64_t rows, const char* name) {
+  // Negative ones become large. Every call passes here, so messages wait until one is needed.
+  std::uint32_t most = 0;
+  for (std::int64_t i = 0; i < count; ++i) most = std::max(most, static_cast<std::uint32_t>(index[i]));
+  if (count == 0 || most < rows) return;
   for (std::int64_t i = 0; i < count; ++i) {
     require(0 <= index[i] && index[i] < rows, std::string("`") + name + "` must lie in [0, " +
                                                   std::to_string(rows) + "), got " +

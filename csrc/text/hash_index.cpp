@@ -1,22 +1,37 @@
 #include "text/hash_index.h"
 
+#include <algorithm>
+
 namespace bioner {
 
 std::vector<std::int64_t> build_hash_index(PackedStrings words, std::uint64_t* slots, std::int64_t n_slots) {
   std::vector<std::int64_t> repeated;
   const std::uint64_t mask = static_cast<std::uint64_t>(n_slots) - 1;
-  for (std::int64_t position = 0; position < words.size; ++position) {
-    const std::string_view word = words[position];
-    const std::uint64_t h = hash_bytes(word);
-    for (std::uint64_t i = h & mask;; i = (i + 1) & mask) {
-      const std::uint64_t slot = slots[i];
-      if (slot == 0) {
-        slots[i] = (h & 0xFFFFFFFF00000000ULL) | static_cast<std::uint64_t>(position + 1);
-        break;
-      }
-      if ((slot ^ h) >> 32 == 0 && words[static_cast<std::int64_t>(slot & 0xFFFFFFFFu) - 1] == word) {
-        repeated.push_back(position);
-        break;
+  // Slots lie anywhere in a table that no cache holds: some are on their way while others are filled.
+  constexpr std::int64_t kAhead = 32;
+  std::uint64_t hashes[kAhead];
+  for (std::int64_t first = 0; first < words.size; first += kAhead) {
+    const std::int64_t n = std::min(kAhead, words.size - first);
+    for (std::int64_t k = 0; k < n; ++k) {
+      hashes[k] = hash_bytes(words[first + k]);
+#if defined(__GNUC__) || defined(__clang__)
+      __builtin_prefetch(slots + (hashes[k] & mask), 1);
+#endif
+    }
+    for (std::int64_t k = 0; k < n; ++k) {
+      const std::int64_t position = first + k;
+      const std::string_view word = words[position];
+      const std::uint64_t h = hashes[k];
+      for (std::uint64_t i = h & mask;; i = (i + 1) & mask) {
+        const std::uint64_t slot = slots[i];
+        if (slot == 0) {
+          slots[i] = (h & 0xFFFFFFFF00000000ULL) | static_cast<std::uint64_t>(position + 1);
+          break;
+        }
+        if ((slot ^ h) >> 32 == 0 && words[static_cast<std::int64_t>(slot & 0xFFFFFFFFu) - 1] == word) {
+          repeated.push_back(position);
+          break;
+        }
       }
     }
   }

@@ -14,7 +14,10 @@ import json
 import os
 import shutil
 import sys
+import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -31,6 +34,8 @@ from bioner_fast.log import logger
 CACHE_VERSION = 1
 _SUFFIX = ".bioner-cache"
 _STALE_SECONDS = 24 * 3600
+# How often a large file that is being written is synced.
+_SYNC_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -158,20 +163,35 @@ def read_arrays(file: VectorFile, max_rank: int | None, threads: int, out: IO[by
         FormatError: the file does not follow its format.
     """
     words, value_offsets, invalid = file.scan(max_rank, threads)
-    slots, repeated = _text.build_index(words.buffer, words.offsets)
-    zero = not_finite = 0
+    # The rows are copied as if all words were distinct, while an index says whether they are.
+    with ThreadPoolExecutor(1, "bioner-index") as pool:
+        index = pool.submit(_text.build_index, words.buffer, words.offsets)
+        copied = _copy_rows(file, value_offsets, threads, out)
+        slots, repeated = index.result()
     if len(repeated):
         keep = np.delete(np.arange(len(words)), repeated)
         words, value_offsets = words.take(keep), value_offsets[keep]
         slots, _ = _text.build_index(words.buffer, words.offsets)
-    n, dim = len(words), file.header.dim
-    matrix = np.empty((n if out is None else 0, dim), np.float32)
+        copied = _copy_rows(file, value_offsets, threads, out)
+    matrix, zero, not_finite = copied
+    statistics = VectorStatistics(file.header.format, len(repeated), invalid, zero, not_finite)
+    return Arrays(words, slots, matrix, repeated, statistics)
+
+
+def _copy_rows(
+    file: VectorFile, value_offsets: npt.NDArray[np.int64], threads: int, out: IO[bytes] | None
+) -> tuple[npt.NDArray[np.float32], int, int]:
+    """The matrix, or ``out`` filled with it from its beginning; rows of zeros and rows not finite."""
+    matrix = np.empty((len(value_offsets) if out is None else 0, file.header.dim), np.float32)
+    zero = not_finite = 0
+    if out is not None:
+        out.seek(0)
+        out.truncate()
     for block, zeros, bad in file.rows(value_offsets, threads, matrix if out is None else None):
         zero, not_finite = zero + zeros, not_finite + bad
         if out is not None:
             out.write(block.data)
-    statistics = VectorStatistics(file.header.format, len(repeated), invalid, zero, not_finite)
-    return Arrays(words, slots, matrix, repeated, statistics)
+    return matrix, zero, not_finite
 
 
 def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
@@ -213,9 +233,30 @@ def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
 
 
 @contextlib.contextmanager
-def _synced(path: Path) -> Any:
+def _synced(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is on the disk at the end; what is written goes there while the rest is made."""
+    done, failed = threading.Event(), []
+
+    def sync_early() -> None:
+        while not done.wait(_SYNC_SECONDS):
+            try:
+                os.fdatasync(out.fileno())
+            except OSError as error:  # told once: the last sync would not hear of it
+                failed.append(error)
+                return
+
     with open(path, "wb") as out:
-        yield out
+        thread = threading.Thread(target=sync_early, name="bioner-sync", daemon=True)
+        if hasattr(os, "fdatasync"):
+            thread.start()
+        try:
+            yield out
+        finally:
+            done.set()
+            if thread.ident is not None:
+                thread.join()
+        if failed:
+            raise failed[0]
         out.flush()
         os.fsync(out.fileno())
 
