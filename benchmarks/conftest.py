@@ -71,7 +71,8 @@ def measure(benchmark: Any, copy_bandwidth: float) -> Callable[..., Any]:
     """``measure(function, tokens=N, moved=BYTES)`` times, and notes tokens/s, bytes/s, copy share."""
 
     def run(function: Callable[[], Any], *, tokens: int, moved: int, role: str = "ours", **notes: Any) -> Any:
-        result = benchmark.pedantic(function, rounds=notes.pop("rounds", 7), warmup_rounds=1, iterations=1)
+        rounds, warmup = notes.pop("rounds", 7), notes.pop("warmup_rounds", 1)
+        result = benchmark.pedantic(function, rounds=rounds, warmup_rounds=warmup, iterations=1)
         benchmark.extra_info.update(role=role, tokens=tokens, threads=torch.get_num_threads(), **notes)
         if benchmark.stats is not None:  # None under --benchmark-disable
             seconds = benchmark.stats.stats.median

@@ -235,7 +235,8 @@ def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
 @contextlib.contextmanager
 def _synced(path: Path) -> Iterator[IO[bytes]]:
     """A file that is on the disk at the end; what is written goes there while the rest is made."""
-    done, failed = threading.Event(), []
+    done = threading.Event()
+    failed: list[OSError] = []
 
     def sync_early() -> None:
         while not done.wait(_SYNC_SECONDS):
