@@ -1,4 +1,5 @@
-"""What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one.
+"""What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one,
+tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained for a moment).
 
 Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
 are timed from a synchronised device to a synchronised device, so launches are part of them.
@@ -8,12 +9,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from bioner_fast import _ops, ops
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.document import Document
+from bioner_fast.resources import data_folder
+from bioner_fast.tagging.stream import tag_stream
+from bioner_fast.tagging.tagger import Tagger
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.train import train
 from chains import load_parameters, make_chains, padded_batches
 from conftest import tokens
 from shapes import WIDTH, WINDOW, packed_offsets
@@ -139,3 +148,37 @@ def test_viterbi(side, measure, peer) -> None:
         device=torch.cuda.get_device_name(),
         rounds=2,
     )
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An idcnn."""
+    if named := os.environ.get("BIONER_BENCHMARK_MODEL"):
+        return Path(named)
+    out = tmp_path_factory.mktemp("gpu") / "idcnn"
+    config = TrainConfig(tasks=("sample-disease",), arch="idcnn", epochs=6, learning_rate=0.003, out=str(out))
+    return train(config).model
+
+
+@pytest.mark.benchmark(group="GPU: raw text to entities")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("graphs", ["1", "0"], ids=["graphs", "launches"])
+def test_tagging(graphs, precision, model, measure, monkeypatch) -> None:
+    """End to end, with lanes; entities are those of the CPU, but for near ties of other rounding."""
+    monkeypatch.setenv("BIONER_CUDA_GRAPHS", graphs)
+    corpus = Corpus.read(data_folder() / "samples" / "sample-disease" / "train.tsv")
+    text = " ".join(corpus.tokens.tolist()[:400])
+    texts = [text] * max(tokens(2_000_000) // 400, 1)
+    tagger = Tagger.load(model, "cuda", precision=precision)
+    found = {(e.start, e.end, e.type) for e in tagger.tag([text])[0].entities}
+    wanted = {(e.start, e.end, e.type) for e in Tagger.load(model, "cpu").tag([text])[0].entities}
+    assert len(found ^ wanted) <= (0 if precision == "float32" else len(wanted) // 20 + 1)
+
+    def run() -> int:
+        return sum(len(document.entities) for document in tag_stream(tagger, texts, lanes=4))
+
+    n = int(tagger.prepare([Document.from_text(text)]).encoded.sentence_offsets[-1]) * len(texts)
+    assert measure(
+        run, tokens=n, moved=len(text) * len(texts), rounds=3, device=torch.cuda.get_device_name(),
+        precision=precision, graphs=graphs == "1",
+    ) == len(found) * len(texts)  # fmt: skip

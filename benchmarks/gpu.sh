@@ -77,7 +77,7 @@ must quick-tests "$py" -m pytest -q -x -p no:cacheprovider tests/ops \
   -k "cuda and (reference or bit_for_bit or stream) and not compile"
 do_step benchmarks "$py" -m pytest -q -p no:cacheprovider benchmarks/bench_gpu.py \
   --benchmark-json="$out/results.json" || true
-do_step tests "$py" -m pytest -q -p no:cacheprovider tests/ops -k cuda || true
+do_step tests "$py" -m pytest -q -p no:cacheprovider tests/ops tests/tagging -k cuda || true
 if [[ -z ${SKIP_SANITIZER:-} ]]; then
   for tool in memcheck racecheck; do
     # Small shapes: a sanitizer is a hundred times slower.

@@ -43,12 +43,15 @@ class Network(nn.Module, ABC):
         shape: what fixes the network's shape.
         embedding: holds the word table; a subclass sets it.
         uses_forms: whether ``Features.forms`` must be there.
+        fixed_launches: whether evaluation of a whole block launches the same work on a GPU whatever its
+            tokens are, without waiting for the GPU, so that a CUDA graph of it can be replayed.
         training_product: type of the large matrix products in training and in :meth:`judged`; None for that
             of the weights.
     """
 
     word_table_key = "embedding.words"
     uses_forms = False
+    fixed_launches = False
     training_product: torch.dtype | None = None
     _judged = False
     embedding: TokenEmbedding

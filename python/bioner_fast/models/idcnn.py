@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.features.batch import Features, Forms
+from bioner_fast.features.batch import Features
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import AFFIX_COLUMNS, AFFIX_ROWS, CHARACTERS
 from bioner_fast.models.base import Network
@@ -166,6 +166,7 @@ class IdcnnNetwork(Network):
 
     shape: IdcnnConfig
     uses_forms = True
+    fixed_launches = True
 
     def __init__(self, shape: IdcnnConfig) -> None:
         super().__init__(shape)
@@ -281,22 +282,25 @@ class IdcnnNetwork(Network):
             raise ValueError("features: an idcnn needs features with forms")
         ids = features.word_ids[low:high].long()
         forms = features.forms
-        distinct, places = torch.unique(forms.ids[low:high], return_inverse=True)
+        characters, affixes, places = forms.characters, forms.affixes, forms.ids[low:high]
+        if self.training or len(characters) > high - low:  # else they are few: no search for those in use
+            distinct, places = torch.unique(places, return_inverse=True)
+            characters, affixes = characters[distinct], affixes[distinct]
         unknown = ids == UNKNOWN_ROW
         if self.training and self.shape.word_dropout > 0:
-            kept = dropout(torch.ones(len(distinct), 1, device=ids.device), self.shape.word_dropout)
+            kept = dropout(torch.ones(len(characters), 1, device=ids.device), self.shape.word_dropout)
             unknown = unknown | (kept == 0).view(-1)[places]
         words = self.embedding(ids, ids) * self.word_scale
         parts = [torch.where(unknown[:, None], self.unknown, words)]
-        if (looks := self._looks(forms, distinct)) is not None:
+        if (looks := self._looks(characters, affixes)) is not None:
             parts.append(F.embedding(places, looks))
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)
 
-    def _looks(self, forms: Forms, distinct: Tensor) -> Tensor | None:
-        """Character and affix features of distinct forms."""
+    def _looks(self, characters: Tensor, affixes: Tensor) -> Tensor | None:
+        """Character and affix features of forms."""
         parts: list[Tensor] = []
         if self.characters is not None:
-            parts.append(self.characters(forms.characters[distinct]))
+            parts.append(self.characters(characters))
         if self.affixes is not None:
-            parts.append(F.embedding(forms.affixes[distinct], self.affixes).flatten(1))
+            parts.append(F.embedding(affixes, self.affixes).flatten(1))
         return torch.cat(parts, 1) if parts else None

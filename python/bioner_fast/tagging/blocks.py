@@ -15,6 +15,7 @@ the one that could flip a tie.
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -28,6 +29,7 @@ from bioner_fast.features.vocabulary import PADDING_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.base import Network
 from bioner_fast.models.inference import Tokens
+from bioner_fast.tagging.graphs import FixedBlock, distinct_forms, enabled
 
 Ints = NDArray[np.int64]
 
@@ -45,6 +47,8 @@ class BlockNetwork:
 
     Attributes:
         exact: whether it runs in float64, so that results do not depend on batching (see above).
+
+    On a GPU the pass is a CUDA graph where the network allows it (see :mod:`bioner_fast.tagging.graphs`).
     """
 
     def __init__(self, network: Network, device: torch.device, precision: str) -> None:
@@ -54,6 +58,9 @@ class BlockNetwork:
         self._tokens, self._sentences = BLOCK.get(device.type, BLOCK["cpu"])
         self._context = network.context
         self.exact = False
+        self._fixed: FixedBlock | None = None
+        self._fixing = threading.Lock()
+        self._fixes = device.type == "cuda" and network.fixed_launches and enabled()
         if device.type == "cpu" and precision == "float32" and not self._rows_agree():
             self._network = copy.deepcopy(network).double()
             self.exact = True
@@ -82,12 +89,26 @@ class BlockNetwork:
             # One token and one sentence stay free for the padding, which always closes a block.
             cuts = blocks(sentence_offsets, self._context, self._tokens - 1, self._sentences - 1)
             for low, start, stop, high in cuts:
-                output = self._network.log_probabilities(self._features(tokens, sentence_offsets, low, high))
-                for name, values in parts.items():
-                    values.append(output[name][start - low : stop - low].float().cpu())
+
+                def read(output: dict[str, Tensor], first: int = start - low, last: int = stop - low) -> None:
+                    for name, values in parts.items():
+                        values.append(output[name][first:last].float().cpu())
+
+                features = self._features(tokens, sentence_offsets, low, high)
+                if self._fixes:
+                    self._fixed_block(features).run(features, read)
+                else:
+                    read(self._network.log_probabilities(features))
         return {
             name: torch.cat(values) if n else torch.zeros((0, sizes[name])) for name, values in parts.items()
         }
+
+    def _fixed_block(self, features: Features) -> FixedBlock:
+        """The pass over buffers of its own, made with the first block."""
+        with self._fixing:
+            if self._fixed is None:
+                self._fixed = FixedBlock(self._network, features, half=self.precision == "bfloat16")
+            return self._fixed
 
     def _features(self, tokens: Tokens, offsets: Ints, low: int, high: int) -> Features:
         """Tokens [low, high), then empty sentences, then a sentence of padding that fills the block."""
@@ -110,12 +131,15 @@ class BlockNetwork:
     def _forms(self, forms: WordForms, low: int, high: int) -> Forms:
         """Forms of tokens [low, high), then of padding: any will do, since nobody reads its results."""
         ids = np.zeros(self._tokens, np.int64)
-        ids[: high - low] = forms.ids[low:high]
-        return Forms(
-            torch.from_numpy(ids),
-            torch.from_numpy(forms.characters),
-            torch.from_numpy(forms.affixes),
-        ).to(self.device)
+        characters, affixes = forms.characters, forms.affixes
+        if self._fixes:  # those of the block only, so that they fit its buffers
+            distinct, ids[: high - low] = distinct_forms(forms.ids[low:high])
+            characters, affixes = characters[distinct], affixes[distinct]
+        else:
+            ids[: high - low] = forms.ids[low:high]
+        return Forms(torch.from_numpy(ids), torch.from_numpy(characters), torch.from_numpy(affixes)).to(
+            self.device
+        )
 
 
 def inner_offsets(sentence_offsets: Ints, low: int, high: int) -> Ints:
