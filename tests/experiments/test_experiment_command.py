@@ -19,6 +19,7 @@ from made_up import quick_options, write_corpora
 from bioner_fast.cli.main import run
 from bioner_fast.data.tasks import load_task
 from bioner_fast.experiments.counts import unpack
+from bioner_fast.experiments.plan import Run
 from bioner_fast.experiments.store import Store
 from bioner_fast.files import sha256
 from bioner_fast.training.config import TrainConfig
@@ -69,7 +70,7 @@ def started() -> Iterator[Start]:
 def test_all_studies_run(whole: Path) -> None:
     results = Store(whole).results()
     kinds = [(r["run"].model, r["run"].sharing, r["run"].percent) for r in results]
-    assert len(results) == 4 + 2 + 2 + 12 + 3  # single, multi (and the pair), dependent, size, best
+    assert len(results) == 4 + 2 + 2 + 12 + 5  # single, multi (and the pair), dependent, size, best
     assert kinds.count(("cnn", "multi-output", 1.0)) == 2
     assert not Store(whole).failures()
     assert "not run" not in (whole / "report.md").read_text()
@@ -107,7 +108,7 @@ def test_the_published_networks_are_scored_on_test_at_every_evaluation(whole: Pa
 
 
 def test_a_run_is_the_training_that_train_does(whole: Path, data: Path, tmp_path: Path) -> None:
-    result = next(r for r in Store(whole).results() if r["run"].model == "best" and len(r["run"].tasks) == 1)
+    result = next(r for r in Store(whole).results() if r["run"] == Run("best", ("Aa-IOB",)))
     config = TrainConfig(
         **{
             **result["config"],
@@ -121,6 +122,43 @@ def test_a_run_is_the_training_that_train_does(whole: Path, data: Path, tmp_path
     name = f"{result['run'].tasks[0]}.test.tsv"
     ours, theirs = (tmp_path / "again", whole / "runs" / result["id"])
     assert sha256(ours / "predictions" / name) == sha256(theirs / "predictions" / name)
+
+
+def test_tuned_runs_go_on_from_the_joint_model(whole: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    results = {result["run"]: result for result in Store(whole).results()}
+    pair = ("Aa-IOB", "Bb-IOB")
+    joint, tuned = results[Run("best", pair, "multi-output")], results[Run("best", pair[:1], base=pair)]
+    assert tuned["config"]["init_from"] == joint["id"]
+    # Neither the joint run's model nor those of others are left.
+    assert not list(whole.glob("runs/*/model"))
+    # A tuned run whose joint model is gone makes it anew, and ends in the same scores.
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "runs" / tuned["id"])
+    assert run(["experiment", "best", *quick_options(data, out, "--only", "tuned-Aa")]) == 0
+    again = Store(out).result(tuned["id"])
+    assert again is not None
+    assert again["scores"] == tuned["scores"]
+    assert again["history"] == tuned["history"]
+    assert not list(out.glob("runs/*/model"))
+
+
+def test_a_run_fails_with_the_one_that_it_starts_from(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = [
+        "--only",
+        "tuned-",
+        "--train",
+        "best.learning_rate=1e30",
+        "--train",
+        "tuned.learning_rate=0.01",
+    ]
+    assert run(["experiment", "best", *quick_options(data, out, *options)]) == 1
+    reasons = Store(out).failures()
+    assert len(reasons) == 3
+    assert (
+        sum("which it starts from, failed: training diverged" in reason for reason in reasons.values()) == 2
+    )
 
 
 def test_what_is_done_is_not_done_again(whole: Path, data: Path) -> None:

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from made_up import Known
 
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.experiments.plan import Run, Settings, load_recipe, parse_overrides, run_id
+from bioner_fast.experiments.plan import TUNING, Run, Settings, load_recipe, parse_overrides, run_id
 from bioner_fast.experiments.studies import STUDIES, chosen
 from bioner_fast.training.config import TrainConfig
 
@@ -24,7 +25,7 @@ def test_the_published_programme_has_its_size() -> None:
         "pairs": (105, 3),
         # 15 corpora x 4 sizes x 2 kinds of training; uncut, the 15 joint runs are one.
         "size": (15 * 4 + 15 * 3 + 1, 0),
-        "best": (16, 16),
+        "best": (31, 31),
     }
 
 
@@ -104,6 +105,23 @@ def test_run_ids_tell_apart_whatever_may_change_the_outcome() -> None:
     assert len({base, *others}) == 5
     assert base.startswith("cnn-single-A-s1-")
     assert others[-1].startswith("cnn-single-A-p50-s1-")
+
+
+def test_tuned_runs_start_from_the_joint_run_of_their_seed_with_settings_of_their_own() -> None:
+    joint, *rest = STUDIES["best"](CORPORA).runs
+    tuned = next(run for run in rest if run.base)
+    assert replace(tuned, seed=2).origin() == replace(joint, seed=2)
+    assert joint.origin() is None
+    overrides = parse_overrides(["tuned.epochs=2", "epochs=9", "best.channels=32"])
+    ours, theirs = (Settings(overrides=overrides).of(run) for run in (tuned, joint))
+    assert (ours["epochs"], theirs["epochs"]) == (2, 9)
+    assert ours["channels"] == theirs["channels"] == 32
+    assert ours["learning_rate"] == TUNING["learning_rate"]
+    assert "learning_rate" not in theirs
+
+
+def test_runs_from_before_there_was_a_base_keep_their_names() -> None:
+    assert run_id(Run("best", ("A-IOB",)), {"epochs": 2}, {"vectors": "x"}) == "best-single-A-s1-31e642c3"
 
 
 def test_a_recipe_holds_settings_but_no_tasks(tmp_path: Path) -> None:

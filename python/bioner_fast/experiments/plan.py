@@ -7,7 +7,7 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,18 @@ from bioner_fast.errors import UsageError
 from bioner_fast.experiments.corpora import ExperimentCorpus, label
 
 MODELS = ("mlp", "cnn", "best")
+# The recipe of ``best``: what differs from the defaults of --arch idcnn (recipes/accurate.toml says all).
+RECIPE: dict[str, Any] = {"arch": "idcnn"}
+# The second half of its training, on one corpus, from the model of all of them (recipes/tune.toml says all).
+TUNING: dict[str, Any] = {"epochs": 5, "learning_rate": 5e-4}
 # Settings that only some runs have: a value given for all runs passes by the others.
 _STEPS = ("steps", "evaluate_every")
 _EPOCHS = ("epochs", "patience", "batches")
 _WINDOWED = ("filter_widths", "hidden", "caps")
 # What a study fixes itself.
 RESERVED = (
-    "tasks", "arch", "sharing", "data", "vectors", "out", "seed", "percent_keep", "threads", "device", "test",
+    "tasks", "arch", "sharing", "data", "vectors", "init_from", "out", "seed", "percent_keep", "threads",
+    "device", "test",
 )  # fmt: skip
 
 
@@ -36,6 +41,8 @@ class Run:
         percent: share of the first corpus's training data.
         course: ``published``, or ``epochs``: as many passes over the data as a single-task run makes.
         seed: of everything random.
+        base: corpora of the multi-task run of the same seed whose model this one starts from; none for a new
+            network.
     """
 
     model: str
@@ -44,10 +51,15 @@ class Run:
     percent: float = 1.0
     course: str = "published"
     seed: int = 1
+    base: tuple[str, ...] = ()
 
     def cell(self) -> Run:
         """The same for every seed."""
-        return Run(self.model, self.tasks, self.sharing, self.percent, self.course, 0)
+        return replace(self, seed=0)
+
+    def origin(self) -> Run | None:
+        """The run whose model this one starts from."""
+        return Run(self.model, self.base, "multi-output", seed=self.seed) if self.base else None
 
     def title(self) -> str:
         """For people.
@@ -59,7 +71,7 @@ class Run:
         names = "+".join(map(label, self.tasks)) if len(self.tasks) < 4 else f"{len(self.tasks)} corpora"
         if len(self.tasks) >= 4 and self.percent < 1:
             names = f"{label(self.tasks[0])}+{len(self.tasks) - 1}"
-        parts = [self.model, self.sharing, names]
+        parts = [self.model, "tuned on" if self.base else self.sharing, names]
         parts += [f"{self.percent:.0%}".replace("%", " %")] if self.percent < 1 else []
         parts += [f"by {self.course}"] if self.course != "published" else []
         return " ".join([*parts, f"seed {self.seed}"])
@@ -107,14 +119,16 @@ class Settings:
         """
         values: dict[str, Any]
         if run.model == "best":
-            values = {"arch": "idcnn", **self.recipe}
+            values = {**RECIPE, **self.recipe, **(TUNING if run.base else {})}
         else:
             # The paper's results have Viterbi on; the exact path, under the constraints of the scheme.
             values = {"arch": run.model, "decoder": "viterbi"}
         counted = run.sharing == "multi-output" and values["arch"] != "idcnn"
-        for (model, name), value in self.overrides.items():
-            if model in ("", run.model) and _applies(name, values["arch"], counted):
-                values[name] = value
+        scopes = ("", run.model, *(("tuned",) if run.base else ()))
+        for scope in scopes:  # the closer one wins
+            for (model, name), value in self.overrides.items():
+                if model == scope and _applies(name, values["arch"], counted):
+                    values[name] = value
         if run.course == "epochs" and corpora is not None:
             from bioner_fast.training.config import DEFAULTS
 
@@ -196,7 +210,7 @@ def parse_overrides(pairs: Iterable[str]) -> dict[tuple[str, str], Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         model, name = _scoped(key.strip().replace("-", "_"))
-        if not equals or name not in kinds or (model and model not in MODELS):
+        if not equals or name not in kinds or (model and model not in (*MODELS, "tuned")):
             raise UsageError(
                 f"--train {pair}: expected KEY=VALUE with a setting of train, as in batch_size=100 "
                 "or cnn.epochs=5"
@@ -230,11 +244,12 @@ def run_id(run: Run, values: Mapping[str, Any], identity: Mapping[str, Any]) -> 
         >>> run_id(Run("cnn", ("BC2GM-IOB",)), {}, {})[:-9]
         'cnn-single-BC2GM-s1'
     """
-    facts = {"run": asdict(run), "values": dict(values), **identity}
+    described = {name: value for name, value in asdict(run).items() if name != "base" or value}
+    facts = {"run": described, "values": dict(values), **identity}
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:8]
     names = list(map(label, run.tasks))
     shown = "+".join(names) if len(names) < 3 else f"{names[0]}+{len(names) - 1}"
-    parts = [run.model, run.sharing, shown]
+    parts = [run.model, "tuned" if run.base else run.sharing, shown]
     parts += [f"p{100 * run.percent:g}"] if run.percent < 1 else []
     parts += [run.course] if run.course != "published" else []
     return "-".join([*parts, f"s{run.seed}", digest])

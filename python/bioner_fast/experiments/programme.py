@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -59,7 +60,7 @@ class Programme:
         Raises:
             UsageError: no run matches ``only``, or the settings do not fit a run.
         """
-        cells = dict.fromkeys(
+        cells: dict[Run, None] = dict.fromkeys(
             run for study in self.studies for run in (study.required if self.required else study.runs)
         )
         found = {}
@@ -72,7 +73,8 @@ class Programme:
             if not kept:
                 shown = ", ".join(list(found)[:3])
                 raise UsageError(f"--only {self.only}: no run is called so; they are called {shown}, ...")
-            return kept
+            origins = {self.id(origin): origin for run in kept.values() if (origin := run.origin())}
+            return {name: run for name, run in found.items() if name in kept or name in origins}
         return found
 
     def id(self, run: Run) -> str:
@@ -82,6 +84,8 @@ class Programme:
             "vectors": (self.vector_facts or {}).get("sha256"),
             "exclude_seen": self.settings.exclude_seen and len(run.tasks) > 1,
         }
+        if (origin := run.origin()) is not None:
+            identity["origin"] = self.id(origin)
         return run_id(run, self.settings.of(run, self.corpora), identity)
 
     def config(self, run: Run) -> dict[str, Any]:
@@ -163,7 +167,7 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
         KeyboardInterrupt: Ctrl-C; what was at work has saved its checkpoint.
     """
     runs = programme.runs()
-    todo = {name: run for name, run in runs.items() if store.result(name) is None}
+    todo = left(programme, store, runs)
     work = [_job(programme, store, name, run) for name, run in todo.items()]
     store.bind(
         list(programme.corpora.values()),
@@ -177,14 +181,45 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     progress = Progress(programme, todo)
     if work:
         run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)
+    _forget_origins(programme, store, runs)
     return progress
 
 
+def left(programme: Programme, store: Store, runs: Mapping[str, Run]) -> dict[str, Run]:
+    """The runs without a result, and those whose model they start from where that is gone."""
+    todo = {name for name in runs if store.result(name) is None}
+    origins = {programme.id(origin) for name in todo if (origin := runs[name].origin())}
+    todo |= {name for name in origins if not (store.folder(name) / "model").is_dir()}
+    return {name: run for name, run in runs.items() if name in todo}
+
+
+def _forget_origins(programme: Programme, store: Store, runs: Mapping[str, Run]) -> None:
+    """Delete the models that were kept for other runs to start from, once no run needs them."""
+    if programme.keep_models:
+        return
+    needed: dict[str, bool] = {}
+    for name, run in runs.items():
+        if (origin := run.origin()) is not None:
+            key = programme.id(origin)
+            needed[key] = needed.get(key, False) or store.result(name) is None
+    for name, wanted in needed.items():
+        if not wanted:
+            shutil.rmtree(store.folder(name) / "model", ignore_errors=True)
+
+
 def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
+    config = programme.config(run)
+    after = None
+    if (origin := run.origin()) is not None:
+        after = str(store.folder(programme.id(origin)))
+        config["init_from"] = str(store.folder(programme.id(origin)) / "model")
+    is_origin = any(run == other.origin() for other in programme.runs().values())
     return {
         "folder": str(store.folder(name)),
-        "config": programme.config(run),
-        "keep_model": programme.keep_models,
+        "after": after,
+        "config": config,
+        "keep_model": programme.keep_models or is_origin,
+        "need_model": is_origin,
         "exclude": programme.settings.exclude_seen,
         "replication": programme.replication and run.model != "best",
         "record": {

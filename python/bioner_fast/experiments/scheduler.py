@@ -83,13 +83,61 @@ class _Worker:
             self.process = None
 
 
+class _Waiting:
+    """Jobs in order; one that comes ``after`` another waits until that is done, and fails with it."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = list(jobs)
+        self.open = {job["folder"] for job in jobs}
+        self.bad: dict[str, Answer] = {}
+        self.changed = threading.Condition()
+        self.stopped = False
+
+    def take(self) -> Job | None:
+        """The next job that can be done, as soon as there is one; None when there are no more."""
+        with self.changed:
+            while self.jobs and not self.stopped:
+                for place, job in enumerate(self.jobs):
+                    if job.get("after") not in self.open:
+                        return self.jobs.pop(place)
+                self.changed.wait()
+            return None
+
+    def hindered(self, job: Job) -> Answer | None:
+        """The answer to a job whose predecessor was not done."""
+        before = job.get("after")
+        if before not in self.bad:
+            return None
+        if self.bad[before]["status"] == "busy":
+            return {"status": "busy"}
+        reason = f"{Path(before).name}, which it starts from, failed: {self.bad[before]['reason']}"
+        record_failure(Path(job["folder"]), reason)
+        return {"status": "failed", "reason": reason}
+
+    def finish(self, job: Job, answer: Answer) -> None:
+        """Let those go that waited for this one."""
+        with self.changed:
+            self.open.discard(job["folder"])
+            self.stopped |= answer["status"] == "interrupted"
+            if answer["status"] in ("failed", "busy"):
+                self.bad[job["folder"]] = answer
+            self.changed.notify_all()
+
+    def stop(self) -> None:
+        """Hand out no more."""
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+
+
 def run_jobs(
     jobs: Sequence[Job], *, workers: int, threads: int, logs: Path, done: Callable[[Job, Answer], None]
 ) -> None:
     """Do all jobs, in order, over so many processes.
 
     Args:
-        jobs: as :func:`bioner_fast.experiments.worker.work` takes them.
+        jobs: as :func:`bioner_fast.experiments.worker.work` takes them; ``after``, if there is one, is the
+            folder of a job that has to be done first.
         workers: processes at once.
         threads: of each process.
         logs: folder for what the processes say outside of runs.
@@ -98,21 +146,16 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the runs at work have saved checkpoints.
     """
-    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in jobs:
-        waiting.put(job)
+    waiting = _Waiting(jobs)
     staff = [_Worker(number + 1, threads, logs) for number in range(min(workers, len(jobs)))]
     answers: queue.SimpleQueue[tuple[Job, Answer] | None] = queue.SimpleQueue()
-    stopping = threading.Event()
 
     def serve(worker: _Worker) -> None:
         try:
-            while not stopping.is_set():
-                try:
-                    job = waiting.get_nowait()
-                except queue.Empty:
-                    break
-                answers.put((job, worker.do(job)))
+            while (job := waiting.take()) is not None:
+                answer = waiting.hindered(job) or worker.do(job)
+                waiting.finish(job, answer)
+                answers.put((job, answer))
         finally:
             answers.put(None)
 
@@ -131,7 +174,7 @@ def run_jobs(
                 else:
                     done(*answer)
         except BaseException:
-            stopping.set()
+            waiting.stop()
             for worker in staff:
                 worker.interrupt()
             for thread in serving:

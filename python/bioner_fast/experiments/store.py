@@ -145,7 +145,8 @@ def read_result(path: Path) -> dict[str, Any]:
     if facts["format"] != FORMAT:
         raise FormatError(path, f"format {facts['format']} is not known here; take a newer bioner-fast")
     try:
-        facts["run"] = Run(**{**facts["run"], "tasks": tuple(facts["run"]["tasks"])})
+        lists = {name: tuple(facts["run"].get(name, ())) for name in ("tasks", "base")}
+        facts["run"] = Run(**{**facts["run"], **lists})
     except TypeError:
         raise FormatError(path, "its run is not described as expected") from None
     return facts

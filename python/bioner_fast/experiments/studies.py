@@ -124,12 +124,15 @@ def _first(name: str, names: Sequence[str], percent: float) -> tuple[str, ...]:
 
 
 def best(corpora: Sequence[Known]) -> Study:
-    """The recommended model, every corpus alone and all together."""
+    """The recommended model: every corpus alone, all in one, and from that one on each corpus."""
     names = _entities(corpora)
     runs = [Run("best", (name,)) for name in names]
-    runs += [Run("best", names, "multi-output")] if len(names) > 1 else []
+    if len(names) > 1:  # the one that others wait for comes first
+        tuned = [Run("best", (name,), base=names) for name in names]
+        runs = [Run("best", names, "multi-output"), *tuned, *runs]
     about = (
-        "The recommended model (--arch idcnn, or the recipe of --config): every corpus alone, and all in one."
+        "The recommended model (or the recipe of --config): every corpus alone; one model of all; and that "
+        "model trained further on each corpus alone (tuned)."
     )
     return Study("best", "Recommended model", about, tuple(runs), tuple(runs))
 

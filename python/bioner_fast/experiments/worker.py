@@ -58,7 +58,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     """Do one run and leave its result; a run that fails leaves its reason.
 
     Args:
-        job: ``folder`` of the run, ``config`` (values of TrainConfig), ``keep_model``, ``exclude`` (whether
+        job: ``folder`` of the run, ``config`` (values of TrainConfig), ``keep_model``, ``need_model`` (train
+            again where there is a result but no model any more), ``exclude`` (whether
             to leave out what other tasks' devel and test splits have), ``replication`` (whether to score test
             at every evaluation), ``record`` (facts for the result).
 
@@ -69,7 +70,8 @@ def work(job: dict[str, Any]) -> dict[str, Any]:
     with locked(folder.parents[1] / "locks" / folder.name) as mine:
         if not mine:
             return {"status": "busy"}
-        if (folder / "result.json").is_file():
+        gone = job["need_model"] and not any((folder / part).is_dir() for part in ("model", "work/model"))
+        if (folder / "result.json").is_file() and not gone:
             _tidy(folder, keep_model=job["keep_model"])
             return {"status": "done", "already": True}
         folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,9 @@ def _portable(values: dict[str, Any]) -> dict[str, Any]:
     """Settings as they were resolved, without this machine's folders."""
     values = {key: value for key, value in values.items() if key not in ("out", "data")}
     vectors = {"vectors": Path(values["vectors"]).name} if "vectors" in values else {}
-    return {**values, **vectors, "tasks": [Path(task).name for task in values["tasks"]]}
+    # The model that it started from lies in the folder of another run.
+    origin = {"init_from": Path(values["init_from"]).parent.name} if "init_from" in values else {}
+    return {**values, **vectors, **origin, "tasks": [Path(task).name for task in values["tasks"]]}
 
 
 def _without_seen(values: dict[str, Any], target: Path) -> tuple[list[str], dict[str, int]]:

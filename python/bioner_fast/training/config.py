@@ -90,6 +90,11 @@ class TrainConfig:
     vectors: str | None = _flag(
         None, "Word vectors: word2vec, GloVe or fastText .vec. Without: random vectors that are fine-tuned."
     )
+    init_from: str | None = _flag(
+        None,
+        "Start from the weights of this model (a bundle of the same architecture and vectors): all of them "
+        "but the heads of other tasks.",
+    )
     out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
     percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
     scheme: str = _flag("iobes", "Tag scheme to train with: iobes or iob2.")
@@ -167,7 +172,7 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
-        for name in ("data", "vectors", "out"):
+        for name in ("data", "vectors", "init_from", "out"):
             value = getattr(self, name)
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, name, os.fspath(value))
@@ -268,6 +273,8 @@ class TrainConfig:
             raise UsageError(f"--tasks: a task occurs twice in {', '.join(names)}")
         if self.sharing == "dependent" and len(names) != 2:
             raise UsageError(f"--sharing dependent: expected exactly two tasks, found {len(names)}")
+        if self.sharing == "dependent" and self.init_from is not None:
+            raise UsageError("--init-from: a dependent network cannot start from another")
         if self.sharing == "single" and len(names) > 1:
             raise UsageError(f"--sharing single: expected one task, found {len(names)}")
         multi = self.sharing == "multi-output" or (self.sharing is None and len(names) > 1)

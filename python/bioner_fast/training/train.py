@@ -30,6 +30,7 @@ from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, prepare
 from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.folder import RunFolder
+from bioner_fast.training.initial import Origin, start_from
 from bioner_fast.training.loop import Observer, Trainer
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.ranks import Ranks, processes
@@ -126,7 +127,7 @@ def _train(
     observer: Observer | None,
 ) -> TrainResult:
     with starting:
-        prepared, network, trainer = _build(config, folder, device, ranks)
+        prepared, network, trainer, origin = _build(config, folder, device, ranks)
     trainer.observer = observer
     ranks.wait()  # for the first one to clear the folder
     logger.info("%s", trainer.selector.rule)
@@ -146,6 +147,7 @@ def _train(
         "threads": torch.get_num_threads(),
         "processes": ranks.size,
         "devel": trainer.at.best_scores,
+        **({} if origin is None else {"init_from": asdict(origin)}),
     }
     save_bundle(
         folder.model,
@@ -180,11 +182,12 @@ def _train(
 
 def _build(
     config: TrainConfig, folder: RunFolder, device: torch.device, ranks: Ranks
-) -> tuple[Prepared, Network, Trainer]:
+) -> tuple[Prepared, Network, Trainer, Origin | None]:
     """All that comes before the first step; reads the data and writes nothing."""
     prepared = prepare(config, device)
     torch.manual_seed(config.seed)
     network = _network(config, prepared).to(device)
+    origin = None if config.init_from is None else start_from(config.init_from, network, prepared)
     network.training_product = torch.bfloat16 if config.precision == "bfloat16" else None
     heads = tuple(
         TaskHead(
@@ -203,7 +206,7 @@ def _build(
     )
     metrics = MetricsFile(folder.metrics)
     trainer = Trainer(config, prepared, network, heads, folder.checkpoints, metrics, ranks)
-    return prepared, network, trainer
+    return prepared, network, trainer, origin
 
 
 def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> dict[str, Scores]:

@@ -28,7 +28,7 @@ def overview(tasks: Sequence[str], studies: Mapping[str, Study], results: Result
     summary = len(tasks) > 1
     if summary:
         rows.append([Cell("Mean"), *map(_mean, means)])
-    groups = [("", 1), ("published", len(published.sources)), ("MLP", 1), ("CNN", 4), ("best", 2)]
+    groups = [("", 1), ("published", len(published.sources)), ("MLP", 1), ("CNN", 4), ("best", 3)]
     headings = [source.title.removeprefix("published ") for source in published.sources]
     table = Table(["Corpus", *headings, *(title for title, _ in columns)], rows, groups, summary)
     about = (
@@ -54,6 +54,7 @@ def our_columns(tasks: Sequence[str], studies: Mapping[str, Study]) -> list[tupl
         ("dependent", {run.tasks[1]: run for run in studies["dependent"].runs}),
         ("single task", {task: Run("best", (task,), seed=0) for task in tasks}),
         ("multi-task", joint(together)),
+        ("tuned", {run.tasks[0]: run for run in studies["best"].runs if run.base}),
     ]
 
 

@@ -127,6 +127,7 @@ def dependent(study: Study, results: Results) -> Section:
 def best(tasks: Sequence[str], study: Study, results: Results) -> Section:
     """The recommended model beside the CNN, and its multi-task training beside the single one."""
     together = next((run for run in study.runs if len(run.tasks) > 1), None)
+    from_all = {run.tasks[0]: run for run in study.runs if run.base}
     rows = []
     for task in tasks:
         run, cnn = Run("best", (task,), seed=0), Run("cnn", (task,), seed=0)
@@ -141,15 +142,18 @@ def best(tasks: Sequence[str], study: Study, results: Results) -> Section:
                 *compared(results, run, cnn, task),
                 figure(results.score(together, task)),
                 *compared(results, together, run, task),
+                figure(results.score(from_all.get(task), task, "devel")),
+                figure(results.score(from_all.get(task), task)),
+                *compared(results, from_all.get(task), run, task),
                 rounded(results.fact(run, "train_tokens_per_second")),
                 rounded(results.fact(run, "seconds")),
             ]
         )
     columns = [
         "Corpus", "devel F1", "test F1", "test P", "test R", "to published pair", "to CNN", "p",
-        "test F1", "to single", "p", "training tokens/s", "seconds",
+        "test F1", "to single", "p", "devel F1", "test F1", "to single", "p", "training tokens/s", "seconds",
     ]  # fmt: skip
-    groups = [("", 1), ("single task", 7), ("multi-task", 3), ("single task", 2)]
+    groups = [("", 1), ("single task", 7), ("multi-task", 3), ("multi-task, tuned", 4), ("single task", 2)]
     return Section("Recommended model", [study.about, Table(columns, rows, groups)])
 
 

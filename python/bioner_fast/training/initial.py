@@ -1,0 +1,132 @@
+"""Weights to start from: those of a trained bundle, where they fit (``--init-from``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bioner_fast.errors import UsageError
+from bioner_fast.features.vocabulary import WORD_ROW
+from bioner_fast.files import MANIFEST_NAME, sha256
+from bioner_fast.log import logger
+from bioner_fast.models.base import Network
+from bioner_fast.models.bundle import Bundle, load_bundle
+from bioner_fast.training.data import Prepared
+
+# Entries of a network's configuration that weights do not depend on.
+_FREE = {"tasks", "rows", "sharing", "dropout", "input_dropout", "word_dropout", "tune_words", "crf"}
+_FLAGS = {"word_dim": "--vectors", "caps_dim": "--caps", "caps_classes": "--caps"}
+_PER_TASK = ("heads", "chains")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run's first weights come from.
+
+    Attributes:
+        model: SHA-256 of the bundle's manifest, which names every file with its digest.
+        tasks: the tasks whose heads were taken.
+        selected_step: of the bundle's training.
+    """
+
+    model: str
+    tasks: tuple[str, ...]
+    selected_step: int | None
+
+
+def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
+    """Give a new network the weights of a bundle: encoder, features, and heads of tasks of the same name.
+
+    Heads of other tasks stay as they were drawn. Fixed word vectors have to be the bundle's own; of those
+    that are trained, the rows of words that both know are taken.
+
+    Args:
+        path: the bundle.
+        network: of the same architecture, initialised.
+        prepared: what it will be trained on.
+
+    Raises:
+        UsageError: architecture, look-up, word vectors or the tags of a task differ.
+        BionerError: there is no bundle, or it is not whole.
+    """
+    bundle = load_bundle(path)
+    _check_shape(path, bundle.network.config, network.config)
+    if bundle.schema != prepared.schema:
+        raise UsageError(
+            f"--init-from {path}: it looks words up by other rules ({bundle.schema}); give its "
+            "--normalization and --folding"
+        )
+    places = _heads(path, bundle, prepared)
+    old = bundle.network.state_dict()
+    new = network.state_dict()
+    table = _word_table(path, bundle, old[network.word_table_key], network, prepared)
+    with torch.no_grad():
+        for name, value in new.items():
+            if name == network.word_table_key:
+                value.copy_(table)
+                continue
+            kind, _, rest = name.partition(".")
+            source = name
+            if kind in _PER_TASK:
+                index, _, rest = rest.partition(".")
+                source = f"{kind}.{places.get(int(index))}.{rest}"
+                if source not in old:  # a task, or a CRF, that the bundle does not have
+                    continue
+            value.copy_(old[source])
+    taken = tuple(prepared.tasks[index].name for index in sorted(places))
+    logger.info("starting from %s, with its heads of %s", path, ", ".join(taken) or "no task")
+    return Origin(sha256(bundle.path / MANIFEST_NAME), taken, bundle.provenance.get("selected_step"))
+
+
+def _check_shape(path: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    kinds = [config.get("arch", "window network (cnn, mlp)") for config in (old, new)]
+    if kinds[0] != kinds[1]:
+        raise UsageError(f"--init-from {path}: it is a {kinds[0]}, and --arch asks for a {kinds[1]}")
+    for name in sorted((old.keys() | new.keys()) - _FREE):
+        if old.get(name) != new.get(name):
+            flag = _FLAGS.get(name, "--" + name.replace("_", "-"))
+            raise UsageError(
+                f"--init-from {path}: its {name} is {old.get(name)}, here it would be {new.get(name)}; "
+                f"give the {flag} that it was trained with"
+            )
+    if "dependent" in (old.get("sharing"), new.get("sharing")):
+        raise UsageError(
+            f"--init-from {path}: a dependent network cannot start from another, nor the reverse"
+        )
+
+
+def _heads(path: str, bundle: Bundle, prepared: Prepared) -> dict[int, int]:
+    """Which of the bundle's heads each new head starts from."""
+    known = {head.name: (index, head) for index, head in enumerate(bundle.tasks)}
+    places = {}
+    for index, task in enumerate(prepared.tasks):
+        if task.name in known:
+            place, head = known[task.name]
+            if head.tagset.names != task.tagset.names:
+                theirs, ours = (", ".join(tags.names) for tags in (head.tagset, task.tagset))
+                raise UsageError(
+                    f"--init-from {path}: its task {task.name} has other tags ({theirs}) than here ({ours})"
+                )
+            places[index] = place
+    return places
+
+
+def _word_table(path: str, bundle: Bundle, old: Tensor, network: Network, prepared: Prepared) -> Tensor:
+    table = network.embedding.words.detach()
+    same = bundle.vocabulary.words == prepared.vocabulary.words
+    if not network.embedding.tune_words:
+        if not same or not torch.equal(old[WORD_ROW:], table[WORD_ROW:].cpu()):
+            raise UsageError(
+                f"--init-from {path}: its word vectors are not those of this run; give the --vectors, "
+                "--max-vocab and --vector-precision that it was trained with"
+            )
+        return old
+    rows = torch.from_numpy(bundle.vocabulary.lookup(prepared.vocabulary.words, normalization="none")).long()
+    table = table.cpu().clone()
+    table[:WORD_ROW] = old[:WORD_ROW]
+    known = rows >= 0
+    table[WORD_ROW:][known] = old[WORD_ROW:][rows[known]]
+    return table
