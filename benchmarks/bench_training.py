@@ -25,7 +25,7 @@ from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import Batch, TrainingText
-from bioner_fast.training.step import Step
+from bioner_fast.training.window_step import make_step
 from conftest import THREADS, tokens
 from shapes import WIDTH, WINDOW, packed_offsets, word_ids
 from training_peers import Floor, PlainCnn, PlainMlp, as_int32, keras_cnn, plain_cnn_steps
@@ -67,10 +67,10 @@ def network_of(arch: str, rows: int, dropout: float, tasks: int = 1) -> TaggingN
     return made.train()
 
 
-def our_step(network: TaggingNetwork, kind: str = "adam", rate: float = RATE) -> Step:
+def our_step(network: TaggingNetwork, kind: str = "adam", rate: float = RATE) -> Callable[[Batch], Tensor]:
     table = network.embedding.words if network.embedding.tune_words else None
     learning = network.learning(range(len(network.heads)))
-    return Step(network, Optimizer(kind, learning, rate, table, rate))
+    return make_step(network, Optimizer(kind, learning, rate, table, rate))
 
 
 def windows_and_tags(corpus: TrainingText, batch: Batch, tasks: int) -> tuple[Tensor, list[Tensor]]:

@@ -6,6 +6,7 @@ void register_runtime(pybind11::module_& module);
 void register_window(pybind11::module_& module);
 void register_crf(pybind11::module_& module);
 void register_gated(pybind11::module_& module);
+void register_step(pybind11::module_& module);
 void register_viterbi(pybind11::module_& module);
 void register_infer(pybind11::module_& module);
 }  // namespace bioner::bindings
@@ -16,6 +17,7 @@ PYBIND11_MODULE(_ops, module) {
   bioner::bindings::register_window(module);
   bioner::bindings::register_crf(module);
   bioner::bindings::register_gated(module);
+  bioner::bindings::register_step(module);
   bioner::bindings::register_viterbi(module);
   bioner::bindings::register_infer(module);
 }

@@ -102,6 +102,7 @@ class TaggingNetwork(Network):
     """
 
     shape: NetworkConfig
+    _low_words: Tensor | None = None
 
     def __init__(self, shape: NetworkConfig) -> None:
         super().__init__(shape)
@@ -141,6 +142,15 @@ class TaggingNetwork(Network):
             head = self._head(index)
             glorot_(head.weight, head.in_features, head.out_features, generator)
             nn.init.zeros_(head.bias)
+
+    def low_words(self, dtype: torch.dtype) -> Tensor:
+        """The word table in another type, without gradient; kept, as training does not change it."""
+        words = self.embedding.words.detach()
+        if dtype == words.dtype:
+            return words
+        if self._low_words is None or self._low_words.dtype != dtype:
+            self._low_words = words.to(dtype)
+        return self._low_words
 
     def _tower(self, index: int) -> Tower:
         tower = self.towers[index]

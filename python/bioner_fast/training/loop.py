@@ -30,7 +30,7 @@ from bioner_fast.training.phases import Phase, plan_phases
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import draw_slice
-from bioner_fast.training.step import Step
+from bioner_fast.training.window_step import make_step
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50
@@ -147,7 +147,7 @@ class Trainer:
         plan = batches.plan(self.random, start, end, at.epoch)
         label = self._label(phase)
         self.network.train()
-        step = Step(self.network, self.optimizer, self.average, self.constraints, self.ranks)
+        step = make_step(self.network, self.optimizer, self.average, self.constraints, self.ranks)
         pending: list[Tensor] = []
         tokens = 0
         began = time.monotonic()

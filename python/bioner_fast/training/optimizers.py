@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
+from bioner_fast.ops import step
+
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 ADAMW_BETA2 = 0.98  # a memory of fifty steps: runs have few thousands
 
@@ -50,6 +52,7 @@ class Optimizer:
         self.parameters = dict(parameters)
         self.table, self.table_learning_rate = table, table_learning_rate
         self._moments: dict[str, Tensor] = {}
+        self._low: dict[str, Tensor] = {}
         self._weight_decay = weight_decay
         self._values = list(self.parameters.values())
         zeros = [] if kind == "sgd" else [torch.zeros_like(value) for value in self._values]
@@ -61,13 +64,78 @@ class Optimizer:
             # Pages of zeros that are never touched take no memory.
             self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
 
-    def step(self, row_gradients: tuple[Tensor, Tensor] | None = None) -> None:
+    def low_copy(self, name: str, dtype: torch.dtype) -> Tensor:
+        """A parameter in another type, which steps with gradients of that type keep up to date."""
+        held = self._low.get(name)
+        if held is None or held.dtype != dtype:
+            held = self._low[name] = self.parameters[name].detach().to(dtype)
+        return held
+
+    def step(
+        self,
+        row_gradients: tuple[Tensor, Tensor] | None = None,
+        gradients: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Update the parameters from their gradients, and rows of the table, and forget the gradients.
 
         Args:
             row_gradients: row numbers int64 [R], repeats allowed, and gradients [R, D].
+            gradients: by name, where they are not with the parameters; of a parameter's type, or bfloat16
+                (on a CPU) where the parameter is float32.
         """
         self.steps += 1
+        if gradients is not None:
+            self._step_given(gradients)
+        else:
+            self._step_own()
+            self._low.clear()
+        if self.table is not None and row_gradients is not None:
+            self._step_rows(self.table, self.table_learning_rate * self._factor, *row_gradients)
+
+    @property
+    def _factor(self) -> float:
+        """Of the learning rates, at this step."""
+        return 1.0 if self.schedule is None else self.schedule(self.steps - 1)
+
+    def _step_given(self, given: Mapping[str, Tensor]) -> None:
+        """As :meth:`_step_own`; rounded gradients are taken one by one, together with the rounded values."""
+        if self.clip > 0:
+            for name, value in self.parameters.items():
+                value.grad = given[name].to(value.dtype) if name in given else None
+            self._step_own()
+            for name, low in self._low.items():
+                low.copy_(self.parameters[name].detach())
+            return
+        rest: list[int] = []
+        gradients: list[Tensor] = []
+        rate = self.learning_rate * self._factor
+        with torch.no_grad():
+            for index, (name, value) in enumerate(self.parameters.items()):
+                grad = given.get(name)
+                if grad is None or grad.dtype == value.dtype:
+                    rest.append(index)
+                    gradients.append(torch.zeros_like(value) if grad is None else grad)
+                else:
+                    self._step_rounded(index, value, grad, self._low.get(name), rate)
+            values = [self._values[i] for i in rest]
+            first, second = ([m[i] for i in rest] if m else [] for m in (self._first, self._second))
+            self._step(values, gradients, first, second, rate)
+
+    def _step_rounded(self, index: int, value: Tensor, grad: Tensor, low: Tensor | None, rate: float) -> None:
+        """The same arithmetic for one parameter and a gradient of another type."""
+        if self.kind == "sgd":
+            step.sgd(value, grad, low, rate=rate)
+            return
+        beta2 = BETA2 if self.kind == "adam" else ADAMW_BETA2
+        correction = math.sqrt(1 - beta2**self.steps)
+        step.adam(
+            value, grad, self._first[index], self._second[index], low, beta1=BETA1, beta2=beta2,
+            size=rate * correction / (1 - BETA1**self.steps),
+            epsilon=EPSILON if self.kind == "adam" else EPSILON * correction,
+            decay=1.0 if self.kind == "adam" else 1 - rate * self._weight_decay,
+        )  # fmt: skip
+
+    def _step_own(self) -> None:
         gradients = []
         for value in self._values:
             if value.grad is None:  # a head without rows in this batch: its momentum still moves it
@@ -77,26 +145,30 @@ class Optimizer:
                 value.grad = None
         if self.clip > 0:
             _clip(gradients, self.clip)
-        factor = 1.0 if self.schedule is None else self.schedule(self.steps - 1)
         with torch.no_grad():
-            self._step(gradients, self.learning_rate * factor)
-        if self.table is not None and row_gradients is not None:
-            self._step_rows(self.table, self.table_learning_rate * factor, *row_gradients)
+            self._step(self._values, gradients, self._first, self._second, self.learning_rate * self._factor)
 
-    def _step(self, gradients: list[Tensor], rate: float) -> None:
+    def _step(
+        self,
+        values: list[Tensor],
+        gradients: list[Tensor],
+        first: list[Tensor],
+        second: list[Tensor],
+        rate: float,
+    ) -> None:
         """Update the parameters, by the kernels behind ``fused=True`` of torch.optim.
 
         What surrounds them there takes as long as all the rest of a small network's step.
         """
         if self.kind == "sgd":
-            torch._foreach_add_(self._values, gradients, alpha=-rate)
+            torch._foreach_add_(values, gradients, alpha=-rate)
             return
         adam, epsilon, beta2 = torch._fused_adamw_, EPSILON, ADAMW_BETA2
         if self.kind == "adam":
             adam, epsilon, beta2 = torch._fused_adam_, EPSILON / math.sqrt(1 - BETA2**self.steps), BETA2
         self._count.fill_(self.steps)
         adam(
-            self._values, gradients, self._first, self._second, [], [self._count] * len(gradients),
+            values, gradients, first, second, [], [self._count] * len(gradients),
             lr=rate, beta1=BETA1, beta2=beta2, weight_decay=self._weight_decay, eps=epsilon, amsgrad=False,
             maximize=False,
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -50,15 +50,30 @@ class Step:
             Its mean loss, a scalar on the device: of a token, or with a CRF of a sentence.
         """
         batch = self.ranks.share(batch)
-        loss = self.loss(batch) if batch.size > 0 else None
-        if loss is not None:
-            loss.backward()  # type: ignore[no-untyped-call]
-        rows = self.network.embedding.take_row_gradients()
-        total = self.ranks.add_gradients(list(self.optimizer.parameters.values()), loss)
-        self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table))
+        loss, gradients, rows = self.gradients(batch) if batch.size > 0 else (None, None, None)
+        parameters = self.optimizer.parameters
+        if gradients is not None and not self.ranks.alone:
+            for name, value in parameters.items():
+                value.grad = gradients[name].to(value.dtype) if name in gradients else None
+            gradients = None
+        total = self.ranks.add_gradients(list(parameters.values()), loss)
+        self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table), gradients)
         if self.average is not None:
             self.average.update(self.optimizer.steps)
         return total
+
+    def gradients(
+        self, batch: Batch
+    ) -> tuple[Tensor, Mapping[str, Tensor] | None, tuple[Tensor, Tensor] | None]:
+        """Compute the gradients of a batch that is not empty.
+
+        Returns:
+            Its mean loss; gradients by parameter, or None where the parameters hold them; row numbers [R] and
+            gradients [R, D] of the word table, if it is trained.
+        """
+        loss = self.loss(batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss, None, self.network.embedding.take_row_gradients()
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch."""

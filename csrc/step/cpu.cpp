@@ -1,0 +1,80 @@
+// Threads around the training-step kernels: pieces of tokens or of columns, whichever makes sums independent
+// of how many there are.
+#include <algorithm>
+
+#include "runtime/thread_pool.h"
+#include "step/isa.h"
+
+namespace bioner::step {
+namespace {
+
+// Values below which a piece of work is not worth waking a thread for.
+constexpr std::int64_t kGrainValues = std::int64_t{32} << 10;
+
+const Kernels& kernels_for(simd::Level level) {
+  switch (level) {
+#if defined(BIONER_X86_LEVELS)
+    case simd::Level::kAvx2:
+      return avx2::kernels;
+    case simd::Level::kAvx512:
+      return avx512::kernels;
+#if defined(BIONER_TEST_LEVELS)
+    case simd::Level::kWide:
+      return wide::kernels;
+#endif
+#endif
+#if defined(BIONER_ARM_LEVELS)
+    case simd::Level::kNeon:
+      return neon::kernels;
+#endif
+    default:
+      return scalar::kernels;
+  }
+}
+
+// Rows of a piece.
+std::int64_t grain(std::int64_t width) {
+  return std::max<std::int64_t>(1, kGrainValues / std::max<std::int64_t>(1, width));
+}
+
+}  // namespace
+
+void positions_forward(const Positions& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.rows, grain(op.filters), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.activate(op, begin, end); });
+  parallel_for(op.tokens, grain(op.slots * op.filters), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.place(op, begin, end); });
+}
+
+void positions_backward(const Positions& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.filters, grain(op.rows), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.positions_grad(op, begin, end); });
+}
+
+void units_forward(const Units& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.tokens, grain(op.width), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.units(op, begin, end); });
+}
+
+void units_backward(const Units& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.width, grain(op.tokens), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.units_grad(op, begin, end); });
+}
+
+void adam(const Adam& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.count, kGrainValues, threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.adam(op, begin, end); });
+}
+
+void sgd(const Sgd& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.count, kGrainValues, threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.sgd(op, begin, end); });
+}
+
+}  // namespace bioner::step

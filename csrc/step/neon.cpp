@@ -1,0 +1,3 @@
+// Training step: NEON.
+#define BIONER_LEVEL neon
+#include "step/isa-inl.h"

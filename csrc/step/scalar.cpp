@@ -1,0 +1,3 @@
+// Training step: portable C++.
+#define BIONER_LEVEL scalar
+#include "step/isa-inl.h"

@@ -1,0 +1,100 @@
+"""What lies beside the matrix products of a training step, forward and backward, in native passes.
+
+CPU only; :class:`bioner_fast.training.window_step.WindowStep` composes them. ``T`` is float32 or float64,
+``G`` the type of a product's operands: ``T``, or bfloat16 beside float32. Gradients are written transposed
+too: the product that makes a weight's gradient reads them so.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bioner_fast.ops import _native
+
+
+def positions(
+    values: Tensor, bias: Tensor, starts: Tensor, slots: int, features: Tensor, column: int
+) -> None:
+    """``relu(values + bias)``, in place, and from it the windows of tokens.
+
+    Args:
+        values: G [R, F], products; changed in place.
+        bias: T [F].
+        starts: int64 [N], ascending: the first position of each token's window.
+        slots: P, the positions of a window.
+        features: G [N, W]; columns ``column`` to ``column + P * F`` are written, position by position.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or starts do not fit.
+    """
+    _native.call("step_positions", bias, values, bias, starts, slots, features, column)
+
+
+def positions_grad(
+    grad: Tensor, values: Tensor, starts: Tensor, slots: int, column: int,
+    rows: Tensor | None, columns: Tensor | None, bias: Tensor,
+) -> None:  # fmt: skip
+    """The gradient of :func:`positions`.
+
+    Args:
+        grad: G [N, W], of its ``features``.
+        values: G [R, F], as it left them.
+        rows, columns: written, of its products: G [R, F] and G [F, R]; None for not wanted.
+        bias: T [F], written.
+    """
+    _native.call("step_positions_grad", bias, grad, values, starts, slots, column, rows, columns, bias)
+
+
+def units(sums: Tensor, bias: Tensor, seed: int, share: float, out: Tensor) -> None:
+    """``dropout(relu(sums + bias))``; the dropout is that of :func:`bioner_fast.ops.gated.dropout`.
+
+    Args:
+        sums: G [N, H], products.
+        bias: T [H].
+        seed, share: of the dropout; a share of 0 keeps all.
+        out: T or G [N, H], written.
+    """
+    _native.call("step_units", bias, sums, bias, seed, share, out)
+
+
+def units_grad(
+    grad: Tensor, out: Tensor, share: float, rows: Tensor | None, columns: Tensor | None, bias: Tensor
+) -> None:
+    """The gradient of :func:`units`.
+
+    Args:
+        grad: of ``out``, alike.
+        out: as :func:`units` left it.
+        share: of the dropout.
+        rows, columns: written, of its products: G [N, H] and G [H, N]; None for one that is not wanted.
+        bias: T [H], written.
+    """
+    _native.call("step_units_grad", bias, grad, out, share, rows, columns, bias)
+
+
+def adam(
+    values: Tensor, grad: Tensor, first: Tensor, second: Tensor, low: Tensor | None = None, *,
+    beta1: float, beta2: float, size: float, epsilon: float, decay: float = 1.0,
+) -> None:  # fmt: skip
+    """Adam: running means m of g and v of its square, then ``w = decay w - size m / (sqrt(v) + epsilon)``.
+
+    Args:
+        values: w, T; first, second: m and v, alike; all changed in place.
+        grad: g, G.
+        low: G, written: the new values, rounded.
+
+    Example:
+        >>> w, g = torch.ones(2), torch.tensor([0.5, -0.5])
+        >>> m, v = torch.zeros(2), torch.zeros(2)
+        >>> adam(w, g, m, v, beta1=0.9, beta2=0.999, size=0.001, epsilon=1e-8)
+        >>> m
+        tensor([ 0.0500, -0.0500])
+    """
+    _native.call(
+        "step_adam", values, values, grad, first, second, low, beta1, beta2, size, epsilon, decay
+    )  # fmt: skip
+
+
+def sgd(values: Tensor, grad: Tensor, low: Tensor | None = None, *, rate: float) -> None:
+    """``w = w - rate g``; arguments as for :func:`adam`."""
+    _native.call("step_sgd", values, values, grad, low, rate)

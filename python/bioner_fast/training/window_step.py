@@ -1,0 +1,321 @@
+"""Steps of the published networks on a CPU, forward and backward written out.
+
+The same numbers as :class:`bioner_fast.training.step.Step`, which leaves gradients to autograd: a step is a
+handful of matrix products, and what autograd and small calls put around them took as long as the products
+themselves in bfloat16. Here nothing is converted that need not be: word vectors that stay fixed are kept in
+the products' type, weights get their rounded copy from the optimiser's pass, and gradients go from the
+products to the optimiser as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from bioner_fast.models.base import Network
+from bioner_fast.models.layout import id_windows, padded_text
+from bioner_fast.models.loss import loss_and_gradient
+from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.tower import Tower
+from bioner_fast.ops import gated, step
+from bioner_fast.training.averaging import Average
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.ranks import Ranks
+from bioner_fast.training.sampling import Batch
+from bioner_fast.training.step import Step
+
+
+def writes_out(network: Network) -> bool:
+    """Whether :class:`WindowStep` knows the network: windows on a CPU, with fixed vectors or no filters."""
+    if not isinstance(network, TaggingNetwork) or not gated.available(network.embedding.words):
+        return False
+    towers = [tower for tower in network.towers if isinstance(tower, Tower)]
+    if any(tower.batch_mask and tower.dropout > 0 for tower in towers):
+        return False
+    plain = not network.embedding.tune_words and network.embedding.caps is None
+    return plain or not network.shape.filter_widths
+
+
+def make_step(
+    network: Network,
+    optimizer: Optimizer,
+    average: Average | None = None,
+    constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+    ranks: Ranks | None = None,
+) -> Step:
+    """The fastest step for a network (arguments as for :class:`bioner_fast.training.step.Step`)."""
+    if constraints is None and isinstance(network, TaggingNetwork) and writes_out(network):
+        return WindowStep(network, optimizer, average, ranks=ranks)
+    return Step(network, optimizer, average, constraints, ranks)
+
+
+class WindowStep(Step):
+    """Takes steps of a network for which :func:`writes_out` is true and whose loss is that of softmaxes.
+
+    Arguments are those of :class:`bioner_fast.training.step.Step`.
+    """
+
+    network: TaggingNetwork
+
+    def __init__(
+        self,
+        network: TaggingNetwork,
+        optimizer: Optimizer,
+        average: Average | None = None,
+        *,
+        ranks: Ranks | None = None,
+    ) -> None:
+        super().__init__(network, optimizer, average, ranks=ranks)
+        self.buffers = _Buffers(network.embedding.words)
+        self.product = network.training_product or network.embedding.words.dtype
+        self.words = network.embedding.words.detach()
+        if not network.embedding.tune_words:
+            self.words = network.low_words(self.product)
+        self.towers = {
+            index: _TowerPass(tower, f"towers.{index}", self)
+            for index, tower in enumerate(network.towers)
+            if isinstance(tower, Tower) and f"towers.{index}.hidden.0.weight" in optimizer.parameters
+        }
+
+    def low(self, name: str, weight: Tensor) -> Tensor:
+        """A weight as the products read it, [O, I]; the optimiser keeps it up to date."""
+        if self.product == weight.dtype:
+            return weight.detach().view(len(weight), -1)
+        return self.optimizer.low_copy(name, self.product).view(len(weight), -1)
+
+    def gradient_buffers(self, n: int, width: int, rows: bool) -> tuple[Tensor | None, Tensor | None, Tensor]:
+        """Memory for gradients of products: rows [n, width] (if ``rows``), and columns, their transpose.
+
+        In bfloat16 the product that makes a weight's gradient is faster from columns; in other types it is
+        not, and reads the rows. The last result is what it shall read.
+        """
+        if self.product == torch.bfloat16:
+            columns = self.buffers.new("columns", (width, n), self.product)
+            return self.buffers.new("rows", (n, width), self.product) if rows else None, columns, columns
+        only = self.buffers.new("rows", (n, width), self.product)
+        return only, None, only.t()
+
+    @torch.no_grad()
+    def gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor] | None]:
+        """As for every step; the gradients lie in buffers that the next call writes anew."""
+        network, gradients = self.network, dict[str, Tensor]()
+        used = sorted({tower for head, _, _ in batch.parts for tower in network.inputs[head]})
+        inputs = _Convolved(self, batch) if network.shape.filter_widths else _Whole(self, batch)
+        hidden = {tower: self.towers[tower].forward(inputs) for tower in used}
+        whole = len(batch.parts) == 1
+        grads = {t: None if whole else self.buffers.zeros(f"top {t}", hidden[t].shape) for t in used}
+        loss = self.words.new_zeros((), dtype=network.embedding.words.dtype)
+        for head, rows, tags in batch.parts:
+            layer = network.heads[head]
+            assert isinstance(layer, nn.Linear)
+            towers = network.inputs[head]
+            parts = [hidden[tower][rows] for tower in towers]
+            read = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
+            part, grad = loss_and_gradient(
+                F.linear(read, layer.weight, layer.bias), tags, batch.total or batch.size
+            )
+            loss += part
+            for name, value in (("weight", grad.t() @ read), ("bias", grad.sum(0))):
+                name = f"heads.{head}.{name}"
+                gradients[name] = gradients[name] + value if name in gradients else value
+            into, start = grad @ layer.weight, 0
+            for tower, block in zip(towers, parts, strict=True):
+                mine, start = into[:, start : start + block.shape[1]], start + block.shape[1]
+                target = grads[tower]
+                if target is None:
+                    grads[tower] = mine.contiguous()
+                else:
+                    target[rows] += mine
+        for tower in used:
+            grad_top = grads[tower]
+            assert grad_top is not None
+            self.towers[tower].backward(inputs, grad_top, gradients)
+        return loss, gradients, inputs.finish(gradients)
+
+
+class _Buffers:
+    """Memory that steps use again."""
+
+    def __init__(self, like: Tensor) -> None:
+        self.like = like
+        self.kept: dict[str, Tensor] = {}
+
+    def new(self, name: str, shape: tuple[int, ...] | torch.Size, dtype: torch.dtype | None = None) -> Tensor:
+        """An uninitialised tensor under a name, until the name is asked for again."""
+        size = 1
+        for length in shape:
+            size *= length
+        held = self.kept.get(name)
+        if held is None or len(held) < size:
+            held = self.kept[name] = self.like.new_empty(size + size // 8, dtype=dtype or self.like.dtype)
+        return held[:size].view(shape)
+
+    def zeros(self, name: str, shape: torch.Size) -> Tensor:
+        return self.new(name, shape).zero_()
+
+
+@dataclass
+class _Convolved:
+    """What the convolutions of a batch read, per width: runs of rows, and where windows start in them."""
+
+    owner: WindowStep
+    batch: Batch
+    wants_gradient = True  # for the kernels
+
+    def __post_init__(self) -> None:
+        owner, batch = self.owner, self.batch
+        shape, features, words = owner.network.shape, batch.features, owner.words
+        window, dim = shape.window, owner.network.embedding.dim
+        self.runs: list[Tensor] = []
+        self.starts: list[Tensor] = []
+        self.positions: dict[str, Tensor] = {}
+        if isinstance(batch.tokens, Tensor):
+            ids = id_windows(features, window)[0].index_select(0, batch.tokens)
+            for width in shape.filter_widths:
+                slots = window - width + 1
+                spread = ids.unfold(1, width, 1).reshape(-1)
+                run = owner.buffers.new(f"runs {width}", (len(spread), dim), owner.product)
+                torch.index_select(words, 0, spread, out=run)
+                self.runs.append(run.view(batch.size * slots, width * dim))
+                self.starts.append(torch.arange(0, batch.size * slots, slots))
+            return
+        word_ids, _, starts = padded_text(features, window).rows(
+            batch.tokens.start, batch.tokens.stop, window
+        )
+        for width in shape.filter_widths:
+            spread = word_ids.unfold(0, width, 1).reshape(-1)
+            run = owner.buffers.new(f"runs {width}", (len(spread), dim), owner.product)
+            torch.index_select(words, 0, spread, out=run)
+            self.runs.append(run.view(-1, width * dim))
+            self.starts.append(starts)
+
+    def features(self, tower: _TowerPass) -> Tensor:
+        """What the first hidden layer reads: G [n, slots * filters]."""
+        network, buffers = self.owner.network, self.owner.buffers
+        shape, module = network.shape, tower.module
+        size = self.batch.size, len(module.slots) * shape.filters
+        out = buffers.new(f"features {tower.name}", size, self.owner.product)
+        column = 0
+        for k, width in enumerate(shape.filter_widths):
+            run = self.runs[k]
+            name = f"{tower.name} {k}"
+            values = buffers.new(f"positions {name}", (len(run), shape.filters), self.owner.product)
+            self.positions[name] = values
+            torch.mm(run, self.owner.low(f"{tower.name}.kernels.{k}", module.kernels[k]).t(), out=values)
+            slots = shape.window - width + 1
+            step.positions(values, module.biases[k], self.starts[k], slots, out, column)
+            column += slots * shape.filters
+        return out
+
+    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+        """Gradients of the kernels from that of :meth:`features`."""
+        network, buffers, product = self.owner.network, self.owner.buffers, self.owner.product
+        shape, module, column = network.shape, tower.module, 0
+        for k, width in enumerate(shape.filter_widths):
+            run, slots = self.runs[k], shape.window - width + 1
+            values = self.positions[f"{tower.name} {k}"]
+            rows, columns, read = self.owner.gradient_buffers(len(run), shape.filters, False)
+            bias = torch.empty_like(module.biases[k])
+            step.positions_grad(grad, values, self.starts[k], slots, column, rows, columns, bias)
+            kernel = buffers.new(f"kernel {tower.name} {k}", (shape.filters, run.shape[1]), product)
+            torch.mm(read, run, out=kernel)
+            gradients[f"{tower.name}.kernels.{k}"] = kernel.view(module.kernels[k].shape)
+            gradients[f"{tower.name}.biases.{k}"] = bias
+            column += slots * shape.filters
+
+    def finish(self, gradients: dict[str, Tensor]) -> None:
+        """Nothing: the vectors stay as they are."""
+
+
+@dataclass
+class _Whole:
+    """What an MLP reads: the window of each token, words and capitalisation."""
+
+    owner: WindowStep
+    batch: Batch
+
+    def __post_init__(self) -> None:
+        batch, embedding = self.batch, self.owner.network.embedding
+        self.wants_gradient = embedding.caps is not None or embedding.tune_words
+        words, caps = id_windows(batch.features, self.owner.network.shape.window)
+        if isinstance(batch.tokens, Tensor):
+            words, caps = words.index_select(0, batch.tokens), caps.index_select(0, batch.tokens)
+        else:
+            words, caps = words[batch.tokens], caps[batch.tokens]
+        self.word_ids, self.caps = words.reshape(-1), caps.reshape(-1)
+        rows = self.owner.words.index_select(0, self.word_ids)
+        if embedding.caps is not None:
+            rows = torch.cat([rows, F.embedding(self.caps, embedding.caps).to(rows.dtype)], 1)
+        self.rows = rows.view(batch.size, -1).to(self.owner.product)
+        self.grad: Tensor | None = None
+
+    def features(self, tower: _TowerPass) -> Tensor:
+        return self.rows
+
+    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+        self.grad = grad if self.grad is None else self.grad + grad
+
+    def finish(self, gradients: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+        embedding = self.owner.network.embedding
+        if self.grad is None:
+            return None
+        grad = self.grad.view(len(self.word_ids), embedding.dim).to(embedding.words.dtype)
+        width = embedding.words.shape[1]
+        if embedding.caps is not None:
+            total = torch.zeros_like(embedding.caps)
+            gradients["embedding.caps"] = total.index_add_(0, self.caps, grad[:, width:])
+        return (self.word_ids, grad[:, :width]) if embedding.tune_words else None
+
+
+@dataclass
+class _TowerPass:
+    """The hidden layers of a tower, and memory for what they compute."""
+
+    module: Tower
+    name: str
+    owner: WindowStep
+
+    def layers(self) -> Iterator[tuple[int, nn.Linear, float]]:
+        """Number, layer and dropout."""
+        last = len(self.module.hidden) - 1
+        for number, layer in enumerate(self.module.hidden):
+            assert isinstance(layer, nn.Linear)
+            yield number, layer, self.module.dropout if number == last else 0.0
+
+    def forward(self, inputs: _Convolved | _Whole) -> Tensor:
+        """T [n, out_features]."""
+        owner, last = self.owner, len(self.module.hidden) - 1
+        self.read = [inputs.features(self)]
+        for number, layer, share in self.layers():
+            size = (len(self.read[0]), layer.out_features)
+            sums = owner.buffers.new("sums", size, owner.product)
+            torch.mm(
+                self.read[-1], owner.low(f"{self.name}.hidden.{number}.weight", layer.weight).t(), out=sums
+            )
+            dtype = layer.weight.dtype if number == last else owner.product
+            out = owner.buffers.new(f"units {self.name} {number}", size, dtype)
+            step.units(sums, layer.bias, gated.seeds(1)[0] if share > 0 else 0, share, out)
+            self.read.append(out)
+        return self.read[-1]
+
+    def backward(self, inputs: _Convolved | _Whole, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+        """Gradients of all weights of the tower, from that of its output."""
+        owner = self.owner
+        for number, layer, share in reversed(list(self.layers())):
+            weight, n = f"{self.name}.hidden.{number}.weight", len(grad)
+            wanted = number > 0 or inputs.wants_gradient
+            rows, columns, read = owner.gradient_buffers(n, layer.out_features, wanted)
+            bias = torch.empty_like(layer.bias)
+            step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
+            made = owner.buffers.new(f"grad {weight}", layer.weight.shape, owner.product)
+            torch.mm(read, self.read[number], out=made)
+            gradients[weight], gradients[f"{self.name}.hidden.{number}.bias"] = made, bias
+            if wanted and rows is not None:
+                grad = owner.buffers.new(f"into {self.name} {number}", (n, layer.in_features), owner.product)
+                torch.mm(rows, owner.low(weight, layer.weight), out=grad)
+        if inputs.wants_gradient:
+            inputs.backward(self, grad, gradients)

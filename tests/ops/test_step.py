@@ -1,0 +1,200 @@
+"""The passes of a training step: against loops, on every SIMD level, at every type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from bioner_fast import _ops
+from bioner_fast.ops import step
+from reference import step as reference
+
+# Value type, product type, tolerance.
+TYPES = [
+    (torch.float64, torch.float64, 1e-13),
+    (torch.float32, torch.float32, 1e-5),
+    (torch.float32, torch.bfloat16, 2e-2),
+]
+types = pytest.mark.parametrize(("dtype", "product", "tolerance"), TYPES, ids=["f64", "f32", "bf16"])
+# Rows and columns below, at and beyond a tile of 32.
+SHAPES = [(1, 1), (5, 3), (32, 32), (33, 100), (70, 47), (200, 64)]
+
+
+def random(*shape: int, dtype: torch.dtype, seed: int = 0) -> Tensor:
+    """The same values at every type, but for rounding."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype)
+
+
+def close(found: Tensor, expected: np.ndarray, tolerance: float) -> None:
+    scale = max(float(np.abs(expected).max(initial=0)), 1.0)
+    np.testing.assert_allclose(found.double().numpy(), expected, rtol=0, atol=tolerance * scale)
+
+
+def windows(rows: int, slots: int, width: int = 3) -> Tensor:
+    """Starts that overlap, with gaps."""
+    starts = [s for s in range(rows - slots + 1) if s % 7 != width]
+    return torch.tensor(starts, dtype=torch.int64)
+
+
+@types
+@pytest.mark.parametrize(("rows", "filters"), SHAPES)
+@pytest.mark.parametrize("slots", [1, 3, 5])
+def test_positions(
+    simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, rows: int, filters: int,
+    slots: int,
+) -> None:  # fmt: skip
+    slots = min(slots, rows)
+    starts = windows(rows, slots)
+    values, bias = random(rows, filters, dtype=product), random(filters, dtype=dtype, seed=1)
+    active, placed = reference.positions(
+        values.double().numpy(), bias.double().numpy(), starts.tolist(), slots
+    )
+    stride, column = slots * filters + 9, 4
+    features = torch.full((len(starts), stride), 7.0, dtype=product)
+    step.positions(values, bias, starts, slots, features, column)
+    close(values, active, tolerance)
+    close(features[:, column:-5], placed, tolerance)
+    assert (features[:, :column] == 7).all()
+    assert (features[:, -5:] == 7).all()
+
+    grad = random(len(starts), stride, dtype=product, seed=2)
+    into = grad[:, column:-5].double().numpy()
+    expected = reference.positions_grad(into, values.double().numpy(), starts.tolist(), slots)
+    made, transposed = torch.empty_like(values), values.new_empty(filters, rows)
+    sums = torch.empty_like(bias)
+    step.positions_grad(grad, values, starts, slots, column, made, transposed, sums)
+    close(made, expected, tolerance)
+    assert torch.equal(made.t(), transposed)
+    close(sums, expected.sum(0), tolerance)
+    again, only = torch.empty_like(values), torch.empty_like(transposed)
+    step.positions_grad(grad, values, starts, slots, column, again, None, sums)
+    step.positions_grad(grad, values, starts, slots, column, None, only, sums)
+    assert torch.equal(again, made)
+    assert torch.equal(only, transposed)
+
+
+@types
+@pytest.mark.parametrize(("tokens", "width"), SHAPES)
+@pytest.mark.parametrize("share", [0.0, 0.75])
+@pytest.mark.parametrize("last", [True, False])
+def test_units(
+    simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, tokens: int, width: int,
+    share: float, last: bool,
+) -> None:  # fmt: skip
+    sums, bias = random(tokens, width, dtype=product), random(width, dtype=dtype, seed=1)
+    out = torch.empty(tokens, width, dtype=dtype if last else product)
+    step.units(sums, bias, 99, share, out)
+    expected = reference.units(sums.double().numpy(), bias.double().numpy(), 99, share)
+    close(out, expected, tolerance)
+
+    grad = random(tokens, width, dtype=out.dtype, seed=2)
+    wanted = np.where(out.double().numpy() > 0, grad.double().numpy() / (1 - share), 0)
+    rows, columns = sums.new_empty(tokens, width), sums.new_empty(width, tokens)
+    total = torch.empty_like(bias)
+    step.units_grad(grad, out, share, rows, columns, total)
+    close(rows, wanted, tolerance)
+    assert torch.equal(rows.t(), columns)
+    close(total, wanted.sum(0), tolerance)
+
+
+@types
+@pytest.mark.parametrize("kind", ["adam", "sgd"])
+@pytest.mark.parametrize("count", [1, 15, 16, 1000, 70_000])
+def test_updates(
+    simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, kind: str, count: int
+) -> None:
+    values, grad = random(count, dtype=dtype), random(count, dtype=product, seed=1)
+    first, second = random(count, dtype=dtype, seed=2), random(count, dtype=dtype, seed=3).abs()
+    low = torch.empty_like(grad)
+    before = [t.double().tolist() for t in (values, grad, first, second)]
+    if kind == "sgd":
+        step.sgd(values, grad, low, rate=0.1)
+        expected = [w - 0.1 * g for w, g in zip(*before[:2], strict=True)]
+    else:
+        how = {"beta1": 0.9, "beta2": 0.999, "size": 0.01, "epsilon": 1e-3, "decay": 0.9}
+        step.adam(values, grad, first, second, low, **how)
+        results = [reference.adam(*one, **how) for one in zip(*before, strict=True)]
+        expected, means, squares = map(list, zip(*results, strict=True))
+        close(first, np.array(means), min(tolerance, 1e-5))
+        close(second, np.array(squares), min(tolerance, 1e-5))
+    close(values, np.array(expected), min(tolerance, 1e-5))
+    assert torch.equal(low, values.to(product))
+
+
+def everything(product: torch.dtype) -> list[Tensor]:
+    """Results of all passes."""
+    values, bias = random(400, 100, dtype=product), random(100, dtype=torch.float32, seed=1)
+    starts = windows(400, 5)
+    features = torch.empty(len(starts), 500, dtype=product)
+    step.positions(values, bias, starts, 5, features, 0)
+    made, total = torch.empty_like(values), torch.empty_like(bias)
+    transposed = values.new_empty(100, 400)
+    step.positions_grad(features, values, starts, 5, 0, made, transposed, total)
+    sums, wide = random(400, 1000, dtype=product, seed=2), random(1000, dtype=torch.float32, seed=3)
+    out = torch.empty(400, 1000)
+    step.units(sums, wide, 5, 0.5, out)
+    rows, columns, more = torch.empty_like(sums), sums.new_empty(1000, 400), torch.empty_like(wide)
+    step.units_grad(random(400, 1000, dtype=torch.float32, seed=4), out, 0.5, rows, columns, more)
+    w, m, v = (random(300_000, dtype=torch.float32, seed=s).abs() for s in (5, 6, 7))
+    step.adam(w, random(300_000, dtype=product), m, v, beta1=0.9, beta2=0.99, size=0.1, epsilon=1e-8)
+    return [values, features, made, transposed, total, out, rows, columns, more, w, m, v]
+
+
+@pytest.mark.parametrize("product", [torch.float32, torch.bfloat16])
+def test_levels_and_threads_agree_bit_for_bit(product: torch.dtype) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        _ops.force_simd("scalar")
+        expected = everything(product)
+        for level in _ops.simd_levels():
+            _ops.force_simd(level)
+            for threads in (1, 3):
+                torch.set_num_threads(threads)
+                for found, value in zip(everything(product), expected, strict=True):
+                    assert torch.equal(found, value), (level, threads)
+    finally:
+        _ops.force_simd("")
+        torch.set_num_threads(before)
+
+
+def positions_call(**changed: Any) -> Callable[[], None]:
+    how: dict[str, Any] = {
+        "values": torch.zeros(5, 2), "bias": torch.zeros(2), "starts": torch.tensor([0, 1]), "slots": 3,
+        "features": torch.zeros(2, 6), "column": 0,
+    }  # fmt: skip
+    return lambda: step.positions(**how | changed)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (positions_call(starts=torch.tensor([0, 3])), "`starts` must ascend within"),
+        (positions_call(starts=torch.tensor([1, 0])), "`starts` must ascend within"),
+        (positions_call(starts=torch.tensor([-1, 0])), "`starts` must ascend within"),
+        (positions_call(starts=torch.tensor([0])), "`starts` must have shape"),
+        (positions_call(slots=0), "`slots` must lie in"),
+        (positions_call(slots=6), "`slots` must lie in"),
+        (positions_call(column=1), "`column` and `slots` must lie within"),
+        (positions_call(column=-1), "`column` and `slots` must lie within"),
+        (positions_call(column=2**62), "`column` and `slots` must lie within"),
+        (positions_call(bias=torch.zeros(3)), "`bias` must have shape"),
+        (positions_call(values=torch.zeros(5, 2).double()), "`values` must be float32 or bfloat16"),
+        (lambda: step.units(torch.zeros(2, 3), torch.zeros(3), 0, 1.0, torch.zeros(2, 3)), "`share` must be"),
+        (lambda: step.units(torch.zeros(2, 4), torch.zeros(3), 0, 0.5, torch.zeros(2, 3)), "`sums` must"),
+        (
+            lambda: step.units_grad(torch.zeros(2, 3), torch.zeros(2, 3), 0.5, None, None, torch.zeros(3)),
+            "`grad_rows` or `grad_columns` must be given",
+        ),
+        (lambda: step.sgd(torch.zeros(3), torch.zeros(2), rate=0.1), "`grad` must have as many elements"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(call: Callable[[], None], message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        call()

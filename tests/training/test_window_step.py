@@ -1,0 +1,168 @@
+"""The step that is written out: the same numbers as autograd, over many steps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from bioner_fast.features.batch import Features
+from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.training.averaging import Average
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.sampling import Batch, TrainingText
+from bioner_fast.training.step import Step
+from bioner_fast.training.window_step import WindowStep, make_step
+
+N = 300
+BOUNDS = (0, 130, N)  # two corpora
+
+
+def text() -> TrainingText:
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 12, (N,), generator=generator).cumsum(0)
+    offsets = torch.cat([torch.tensor(BOUNDS), lengths[lengths < N]]).unique()
+    features = Features(
+        torch.randint(1, 40, (N,), generator=generator),
+        torch.randint(1, 5, (N,), generator=generator).to(torch.uint8),
+        offsets,
+    )
+    return TrainingText(features, torch.randint(0, 3, (N,), generator=generator), BOUNDS, (0, 1))
+
+
+def network(
+    arch: str, sharing: str, hidden: tuple[int, ...], dropout: float = 0.0, words: int = 8
+) -> TaggingNetwork:
+    shape = NetworkConfig(
+        (("A", 5), ("B", 3)), rows=40, word_dim=words, sharing=sharing, filters=6, hidden=hidden,
+        dropout=dropout, filter_widths=(2, 3, 5) if arch == "cnn" else (), caps_dim=5 if arch == "mlp" else 0,
+        tune_words=arch == "mlp",
+    )  # fmt: skip
+    made = TaggingNetwork(shape)
+    made.reset(torch.Generator().manual_seed(7))
+    return made.train()
+
+
+def optimizer(net: TaggingNetwork, kind: str, heads: tuple[int, ...] = (0, 1), **how: float) -> Optimizer:
+    table = net.embedding.words if net.embedding.tune_words else None
+    return Optimizer(kind, net.learning(heads), 0.01, table, 0.01, **how)
+
+
+def batch(corpus: TrainingText, form: str, generator: torch.Generator, heads: tuple[int, ...]) -> Batch:
+    """Twenty tokens: in a row (at the end fewer), or of the second corpus in any order."""
+    if form == "packed":
+        low = 0 if heads == (0, 1) else BOUNDS[1]
+        start = int(torch.randint(low, N - 4, (1,), generator=generator))
+        return corpus.contiguous(start, min(start + 20, N))
+    tokens = torch.randint(BOUNDS[1], N, (20,), generator=generator)
+    return Batch(corpus.features, tokens, ((1, slice(0, 20), corpus.tags[tokens]),), 20)
+
+
+def compare(nets: list[TaggingNetwork], steps: list[Step], form: str, heads: tuple[int, ...]) -> None:
+    """A hundred steps of both sides."""
+    corpus = text()
+    for number in range(100):
+        chosen = [batch(corpus, form, torch.Generator().manual_seed(number), heads) for _ in steps]
+        losses = [float(step(b)) for step, b in zip(steps, chosen, strict=True)]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-10)
+    states = [net.state_dict() for net in nets]
+    for name, value in states[0].items():
+        torch.testing.assert_close(states[1][name], value, rtol=0, atol=1e-10, msg=name)
+
+
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+@pytest.mark.parametrize("form", ["packed", "gathered"])
+@pytest.mark.parametrize("sharing", ["multi-output", "dependent"])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("hidden", [(11,), (10, 8)])
+def test_the_same_as_autograd(arch: str, form: str, sharing: str, kind: str, hidden: tuple[int, ...]) -> None:
+    nets = [network(arch, sharing, hidden).double() for _ in range(2)]
+    averages = [Average(optimizer(net, kind).parameters, 0.9) for net in nets]
+    steps = [
+        make_step(nets[0], optimizer(nets[0], kind), averages[0]),
+        Step(nets[1], optimizer(nets[1], kind), averages[1]),
+    ]
+    assert isinstance(steps[0], WindowStep)
+    compare(nets, steps, form, (0, 1))
+    for name, value in averages[0].state().items():
+        torch.testing.assert_close(averages[1].state()[name], value, rtol=0, atol=1e-10, msg=name)
+
+
+def test_clipping_and_weight_decay() -> None:
+    nets = [network("cnn", "multi-output", (11,)).double() for _ in range(2)]
+    how = {"clip": 0.05, "weight_decay": 0.1}
+    steps = [
+        make_step(nets[0], optimizer(nets[0], "adamw", **how)),
+        Step(nets[1], optimizer(nets[1], "adamw", **how)),
+    ]
+    compare(nets, steps, "packed", (0, 1))
+
+
+def test_a_phase_trains_its_own_heads_only() -> None:
+    """The first phase of a dependent run leaves the second tower and head alone."""
+    net = network("cnn", "dependent", (11,)).double()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    step = make_step(net, optimizer(net, "adam", (0,)))
+    corpus = text()
+    for start in range(0, 100, 20):
+        step(corpus.contiguous(start, start + 20))
+    changed = {name for name, value in net.state_dict().items() if not torch.equal(value, before[name])}
+    assert {name.split(".")[1] for name in changed} == {"0"}
+
+
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+@pytest.mark.parametrize("form", ["packed", "gathered"])
+def test_dropout_and_bfloat16_change_little(arch: str, form: str) -> None:
+    """The same dropout (seeds are drawn alike) in float32 and in bfloat16: gradients point the same way."""
+    nets = [network(arch, "multi-output", (64,), 0.5, 40) for _ in range(2)]
+    nets[1].training_product = torch.bfloat16
+    made = []
+    for net in nets:
+        torch.manual_seed(3)
+        step = make_step(net, optimizer(net, "adam"))
+        assert isinstance(step, WindowStep)
+        chosen = batch(text(), form, torch.Generator().manual_seed(5), (0, 1))
+        loss, gradients, _ = step.gradients(chosen)
+        made.append((float(loss), {name: grad.float().clone() for name, grad in gradients.items()}))
+    assert made[0][0] == pytest.approx(made[1][0], rel=0.02)
+    assert set(made[0][1]) == set(made[1][1])
+    for name, grad in made[0][1].items():
+        if grad.norm() > 0:
+            cosine = torch.nn.functional.cosine_similarity(grad.flatten(), made[1][1][name].flatten(), 0)
+            assert cosine > 0.99, name
+
+
+def test_dropout_drops_its_share() -> None:
+    net = network("cnn", "multi-output", (400,), 0.75)
+    step = make_step(net, optimizer(net, "sgd"))
+    assert isinstance(step, WindowStep)
+    for layer in net.towers[0].hidden:  # type: ignore[union-attr]
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.ones_(layer.bias)
+    hidden: list[Tensor] = []
+    forward = step.towers[0].forward
+    step.towers[0].forward = lambda inputs: hidden.append(forward(inputs)) or hidden[-1]  # type: ignore[func-returns-value, method-assign]
+    step.gradients(text().contiguous(0, 100))
+    kept = hidden[0] != 0
+    assert float(kept.float().mean()) == pytest.approx(0.25, abs=0.02)
+    assert (hidden[0][kept] == 4).all()
+
+
+def test_rounded_weights_follow_the_weights() -> None:
+    net = network("cnn", "multi-output", (16,))
+    net.training_product = torch.bfloat16
+    step = make_step(net, optimizer(net, "adam"))
+    assert isinstance(step, WindowStep)
+    corpus = text()
+    for start in range(0, 200, 20):
+        step(corpus.contiguous(start, start + 20))
+    weight = net.towers[0].hidden[0].weight  # type: ignore[union-attr, index]
+    assert torch.equal(step.low("towers.0.hidden.0.weight", weight), weight.detach().bfloat16())
+
+
+@pytest.mark.parametrize("change", ["tunes", "batch mask"])
+def test_other_networks_take_the_other_step(change: str) -> None:
+    net = network("cnn", "multi-output", (11,), 0.5)
+    net.embedding.tune_words = change == "tunes"
+    net.towers[0].batch_mask = change == "batch mask"  # type: ignore[assignment]
+    assert type(make_step(net, optimizer(net, "adam"))) is Step
