@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.sampling import Batch
+from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
@@ -72,6 +75,43 @@ def test_tuning_is_reproducible_and_changes_weights(folder: Path, tmp_path: Path
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     before = load_bundle(folder / "both" / "model").network.state_dict()
     assert not torch.equal(states[0]["input.weight"], before["input.weight"])
+
+
+def test_weights_that_training_does_not_better_are_kept(folder: Path, tmp_path: Path) -> None:
+    result = train(
+        tuning(folder, ("Disease",), tmp_path / "out", **{**STILL, "learning_rate": 0.5, "clip": 0.0})
+    )
+    assert result.selected_step == 0
+    old = load_bundle(folder / "both" / "model")
+    assert result.tasks["Disease"]["devel"] == old.provenance["scores"]["Disease"]["devel"]
+    lines = (tmp_path / "out" / "metrics.jsonl").read_text().splitlines()
+    assert [(json.loads(line)["epoch"], json.loads(line)["step"] > 0) for line in lines] == [
+        (0, False),
+        (1, True),
+    ]
+
+
+def test_stopped_and_resumed(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = (
+        tuning(folder, ("Disease",), tmp_path / n, checkpoint_every="2") for n in ("whole", "parts")
+    )
+    train(whole)
+    original, done = Step.__call__, 0
+
+    def step(self: Step, batch: Batch) -> torch.Tensor:
+        nonlocal done
+        done += 1
+        if done > 9:
+            raise RuntimeError("power cut")
+        return original(self, batch)
+
+    monkeypatch.setattr(Step, "__call__", step)
+    with pytest.raises(RuntimeError, match="power cut"):
+        train(parts)
+    monkeypatch.setattr(Step, "__call__", original)
+    train(parts, resume=True)
+    for name in ("model/weights.safetensors", "model/embeddings.safetensors", "metrics.jsonl"):
+        assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

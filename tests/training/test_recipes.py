@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bioner_fast.experiments.plan import JOINT, RECIPE, TUNING
 from bioner_fast.training.config import TrainConfig
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
@@ -17,7 +19,21 @@ def test_a_recipe_resolves(recipe: Path) -> None:
     assert config.tasks == ("A", "B")
 
 
-def test_the_accurate_recipe_is_what_idcnn_does_by_default(repository: Path) -> None:
-    given = {"tasks": ("A",), "vectors": "v.bin"}
-    recipe = TrainConfig.load(repository / "recipes" / "accurate.toml", given)
-    assert recipe.resolved() == TrainConfig(arch="idcnn", **given).resolved()  # type: ignore[arg-type]
+GIVEN: dict[str, Any] = {"tasks": ("A",), "vectors": "v.bin"}
+
+
+def resolved(repository: Path, name: str) -> TrainConfig:
+    return TrainConfig.load(repository / "recipes" / f"{name}.toml", GIVEN).resolved()
+
+
+def test_the_general_recipe_is_what_idcnn_does_by_default(repository: Path) -> None:
+    assert (
+        resolved(repository, "general") == TrainConfig(arch="idcnn", precision="bfloat16", **GIVEN).resolved()
+    )
+
+
+@pytest.mark.parametrize(("name", "course"), [("accurate", JOINT), ("tune", TUNING)])
+def test_the_accurate_recipes_are_those_of_experiments(
+    repository: Path, name: str, course: dict[str, Any]
+) -> None:
+    assert resolved(repository, name) == TrainConfig(**RECIPE, **course, **GIVEN).resolved()

@@ -119,6 +119,11 @@ class Trainer:
         """
         total = sum(self._steps(phase) for phase in self.phases)
         with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
+            if self.config.init_from is not None and not self.at.history:
+                # Weights that were trained already are a candidate as they are.
+                self.at.epoch = -1
+                self._evaluate(self.phases[0], progress)
+                self.at.epoch = 0
             while self.at.phase < len(self.phases):
                 phase = self.phases[self.at.phase]
                 while self.at.epoch < phase.epochs and not self._out_of_patience():
