@@ -81,13 +81,13 @@ void* take_buffer(std::int64_t bytes) {
   return buffer.data;
 }
 
-void give_buffer(void* data) {
+bool give_buffer(void* data) {
   Shelf& all = shelf();
   std::vector<Buffer> dropped;
   {
     const std::lock_guard<std::mutex> lock(all.mutex);
     const auto found = all.lent.find(data);
-    if (found == all.lent.end()) return;
+    if (found == all.lent.end()) return false;
     const Buffer buffer{data, found->second};
     all.lent.erase(found);
     if (buffer.bytes > kept_buffer_limit()) {
@@ -104,6 +104,7 @@ void give_buffer(void* data) {
     }
   }
   for (const Buffer& buffer : dropped) munmap(buffer.data, static_cast<std::size_t>(buffer.bytes));
+  return true;
 }
 
 std::int64_t kept_buffer_limit() {
@@ -134,7 +135,7 @@ void drop_buffers() {
 #else
 
 void* take_buffer(std::int64_t) { return nullptr; }
-void give_buffer(void*) {}
+bool give_buffer(void*) { return false; }
 std::int64_t kept_buffer_limit() { return 0; }
 std::int64_t kept_buffer_bytes() { return 0; }
 void drop_buffers() {}

@@ -18,8 +18,9 @@ constexpr std::int64_t kRecycledBytes = std::int64_t{32} << 20;
 // or no MADV_FREE (anything but Linux): then allocate elsewhere. Thread-safe.
 void* take_buffer(std::int64_t bytes);
 
-// Gives back what take_buffer returned. Keeps at most kept_buffer_limit() bytes. Thread-safe; needs no GIL.
-void give_buffer(void* data);
+// Gives back what take_buffer returned; false where it did not. Keeps at most kept_buffer_limit() bytes.
+// Thread-safe; needs no GIL.
+bool give_buffer(void* data);
 
 // Bytes kept at most: BIONER_KEEP_MB (read once), or an eighth of this machine's memory.
 std::int64_t kept_buffer_limit();

@@ -1,7 +1,11 @@
 #include <pybind11/stl.h>
 
+#include <cerrno>
+#include <system_error>
+
 #include "text/bind_support.h"
 #include "text/conll.h"
+#include "text/file_bytes.h"
 #include "text/register.h"
 
 namespace bioner {
@@ -31,6 +35,20 @@ py::tuple read(const py::buffer& data, const std::string& path, std::int64_t tok
                         to_numpy(std::move(table.offsets), table.n_tokens + 1), labels,
                         to_numpy(std::move(table.sentence_offsets)),
                         to_numpy(std::move(table.document_offsets)), py::tuple(to_list(table.document_ids)));
+}
+
+py::object load(int descriptor, int threads) {
+  FileBytes file;
+  try {
+    const py::gil_scoped_release release;
+    file = read_descriptor(descriptor, threads);
+  } catch (const std::system_error& error) {
+    errno = error.code().value();
+    PyErr_SetFromErrno(PyExc_OSError);
+    throw py::error_already_set();
+  }
+  if (!file.data) return py::none();
+  return to_numpy(std::move(file.data), static_cast<std::int64_t>(file.size));
 }
 
 py::bytes write(const py::object& text, const py::object& offsets, const py::list& labels,
@@ -81,6 +99,8 @@ py::bytes write(const py::object& text, const py::object& offsets, const py::lis
 }  // namespace
 
 void register_conll(py::module_& m) {
+  m.def("load_file", &load, py::arg("descriptor"), py::arg("threads"),
+        "The bytes of an open regular file as an array, or None where it is not one; OSError");
   m.def("read_conll", &read, py::arg("data"), py::arg("path"), py::arg("token_column"),
         py::arg("label_columns"), py::arg("min_columns"), py::arg("threads"),
         "(text, offsets, [(label ids, label names)], sentence offsets, document offsets, document ids)");

@@ -94,9 +94,11 @@ void check_ids(const py::array_t<T>& ids, std::int64_t count, const char* name) 
 // Gives `size` elements of `data` to NumPy without a copy.
 template <typename T, typename Deleter>
 py::array_t<T> to_numpy(std::unique_ptr<T[], Deleter> data, std::int64_t size) {
-  T* raw = data.release();
-  py::capsule owner(raw, [](void* p) { Deleter()(static_cast<T*>(p)); });
-  return py::array_t<T>({size}, {static_cast<py::ssize_t>(sizeof(T))}, raw, owner);
+  using Owner = std::unique_ptr<T[], Deleter>;
+  T* const raw = data.get();
+  auto* const owner = new Owner(std::move(data));
+  const py::capsule capsule(owner, [](void* p) { delete static_cast<Owner*>(p); });
+  return py::array_t<T>({size}, {static_cast<py::ssize_t>(sizeof(T))}, raw, capsule);
 }
 
 template <typename T>

@@ -1,40 +1,37 @@
-// Arrays of uninitialised memory. Large ones ask for huge pages and begin on one: faulting small pages in
-// costs more than the work on them.
+// Arrays of uninitialised memory. Large ones come from memory that is kept when they are freed
+// (runtime/buffers.h), in huge pages: faulting pages in costs more than the work on them.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
+#include "runtime/buffers.h"
 
 namespace bioner {
 
+constexpr std::size_t kLargeBytes = std::size_t{1} << 20;
+
+template <typename T>
 struct Free {
-  void operator()(void* data) const { std::free(data); }
+  std::size_t bytes = 0;
+  void operator()(T* data) const {
+    if (bytes < kLargeBytes || !give_buffer(data)) std::free(data);
+  }
 };
 
 template <typename T>
-using LargeArray = std::unique_ptr<T[], Free>;
+using LargeArray = std::unique_ptr<T[], Free<T>>;
 
 template <typename T>
 LargeArray<T> large_array(std::size_t n) {
   const std::size_t bytes = n * sizeof(T) + 1;  // never none: that may give a null pointer
-  void* data = nullptr;
-#if defined(__linux__)
-  constexpr std::size_t kHugePage = std::size_t{2} << 20;
-  if (bytes >= kHugePage) {
-    if (posix_memalign(&data, kHugePage, bytes) != 0) throw std::bad_alloc();
-    madvise(data, bytes, MADV_HUGEPAGE);  // advice: failing is harmless
-    return LargeArray<T>(static_cast<T*>(data));
-  }
-#endif
-  data = std::malloc(bytes);
+  void* data = bytes < kLargeBytes ? nullptr : take_buffer(static_cast<std::int64_t>(bytes));
+  if (data == nullptr) data = std::malloc(bytes);
   if (data == nullptr) throw std::bad_alloc();
-  return LargeArray<T>(static_cast<T*>(data));
+  return LargeArray<T>(static_cast<T*>(data), Free<T>{bytes});
 }
 
 }  // namespace bioner

@@ -1,6 +1,5 @@
 """Types of the native text library. Functions without a signature here are typed where they are wrapped."""
 
-import mmap
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,13 +11,14 @@ _I32 = npt.NDArray[np.int32]
 _I64 = npt.NDArray[np.int64]
 
 def read_conll(
-    data: bytes | mmap.mmap,
+    data: bytes | _U8,
     path: str,
     token_column: int,
     label_columns: Sequence[int],
     min_columns: int,
     threads: int,
 ) -> tuple[_U8, _I64, list[tuple[_I32, tuple[str, ...]]], _I64, _I64, tuple[str, ...]]: ...
+def load_file(descriptor: int, threads: int) -> _U8 | None: ...
 def write_conll(
     text: _U8,
     offsets: _I64,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from bioner_fast import _text
 from bioner_fast.data.corpus import Corpus, read_predictions
 from bioner_fast.errors import FormatError
 
@@ -150,3 +153,52 @@ def test_the_token_column_may_be_the_tag_column(tmp_path: Path, columns: int) ->
     assert list(corpus.tokens) == ["O", "O", "O"]
     assert corpus.sentence_offsets.tolist() == [0, 2, 3]
     assert Corpus.read(path, tag_column=-columns).tag_ids.tolist() == corpus.tag_ids.tolist()
+
+
+def test_what_was_loaded_is_no_map_of_the_file(tmp_path: Path) -> None:
+    """Somebody may cut the file short between the passes of the reader."""
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"p53\tB-Gene\n" * 300_000)
+    with path.open("rb") as stream:
+        data = _text.load_file(stream.fileno(), 2)
+        assert data is not None
+        os.truncate(path, 0)
+        assert bytes(data[:11]) == b"p53\tB-Gene\n"
+        offsets = _text.read_conll(data, "a.tsv", 0, [1], 2, 2)[1]
+    assert offsets.size - 1 == 300_000
+
+
+def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    """Any moment of it, or a clear error; never the end of the process."""
+    path = tmp_path / "a.tsv"
+    whole = b"p53\tB-Gene\n\n" * 200_000
+    done = threading.Event()
+
+    def rewrite() -> None:
+        while not done.is_set():
+            path.write_bytes(whole)
+            os.truncate(path, 4096 * 3)
+
+    path.write_bytes(whole)
+    writer = threading.Thread(target=rewrite)
+    writer.start()
+    try:
+        for _ in range(20):
+            with contextlib.suppress(FormatError):
+                corpus = Corpus.read(path, threads=2)
+                assert set(corpus.tokens.tolist()) <= {"p53"[:n] for n in range(1, 4)}
+    finally:
+        done.set()
+        writer.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes are opened otherwise there")
+def test_what_is_no_regular_file_is_not_loaded_in_pieces() -> None:
+    reading, writing = os.pipe()
+    try:
+        assert _text.load_file(reading, 1) is None
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            _text.load_file(10**6, 1)
+    finally:
+        os.close(reading)
+        os.close(writing)

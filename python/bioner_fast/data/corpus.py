@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import mmap
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,24 +268,17 @@ def load_bytes(path: str | os.PathLike[str]) -> bytes:
         raise BionerError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from None
 
 
-@contextlib.contextmanager
-def _contents(path: str | os.PathLike[str]) -> Iterator[mmap.mmap | bytes]:
-    """What :func:`load_bytes` gives, memory-mapped where that can be: a copy would cost half the reading."""
-    data: mmap.mmap | None = None
+def _contents(path: str | os.PathLike[str], threads: int) -> bytes | npt.NDArray[np.uint8]:
+    """What :func:`load_bytes` gives; a file proper is read by several threads.
+
+    Not memory-mapped: a file that somebody cuts short while it is read would end the process.
+    """
     if os.fspath(path) != "-" and Path(path).is_file():  # no pipes: they can be opened once only
-        with contextlib.suppress(OSError, ValueError), open(path, "rb") as stream:  # an empty file has no map
-            data = _map(stream.fileno())
-    if data is None:
-        yield load_bytes(path)
-        return
-    with data:
-        yield data
-
-
-def _map(descriptor: int) -> mmap.mmap:
-    if populate := getattr(mmap, "MAP_POPULATE", 0):  # one call instead of a page fault for every 64 kB
-        return mmap.mmap(descriptor, 0, flags=mmap.MAP_SHARED | populate, prot=mmap.PROT_READ)
-    return mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        with contextlib.suppress(OSError), open(path, "rb", buffering=0) as stream:
+            data = _text.load_file(stream.fileno(), threads)
+            if data is not None:
+                return data
+    return load_bytes(path)
 
 
 def _read(
@@ -298,10 +290,9 @@ def _read(
     threads: int = 0,
 ) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
     name = "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
-    with _contents(path) as data:
-        text, offsets, labels, sentences, documents, ids = _text.read_conll(
-            data, name, token_column, label_columns, min_columns, threads
-        )
+    text, offsets, labels, sentences, documents, ids = _text.read_conll(
+        _contents(path, threads), name, token_column, label_columns, min_columns, threads
+    )
     if labels:
         tag_ids, tag_names = labels[0]
     else:
