@@ -1,5 +1,5 @@
 """What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one,
-tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained for a moment).
+tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained shortly).
 
 Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
 are timed from a synchronised device to a synchronised device, so launches are part of them.

@@ -41,6 +41,18 @@ def write_task(
     return folder
 
 
+def write_vectors(path: Path) -> str:
+    """A file of vectors of the corpora's words: a cnn keeps these as they are."""
+    if not path.exists():
+        words = [*WORDS["Disease"], *WORDS["Chemical"], *OTHERS]
+        table = np.random.default_rng(0).normal(size=(len(words), 10))
+        lines = [
+            f"{word} " + " ".join(f"{x:.4f}" for x in row) for word, row in zip(words, table, strict=True)
+        ]
+        path.write_text("\n".join([f"{len(words)} 10", *lines]) + "\n")
+    return str(path)
+
+
 def small(tasks: tuple[Path | str, ...], out: Path, **changes: Any) -> TrainConfig:
     """Settings of a small network."""
     values: dict[str, Any] = {

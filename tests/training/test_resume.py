@@ -19,22 +19,29 @@ from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.sampling import Batch
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
-from tiny_corpora import small, write_task
+from tiny_corpora import small, write_task, write_vectors
 
 IDCNN: dict[str, Any] = {
     "arch": "idcnn", "decoder": "crf", "channels": 8, "char_filters": 4, "affix_dim": 2, "warmup": 9,
     "steps": None, "evaluate_every": None, "hidden": None,
 }  # fmt: skip
 
+# Fixed vectors: evaluation runs beside training, and the step of a cnn is written out.
+FIXED = {"vectors": "words.vec"}
+
 # The settings that differ in what a state has to hold.
 RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "cnn": (("Disease",), {"batch_size": 8, "percent_keep": 0.6}),
+    "cnn": (("Disease",), {"batch_size": 8, "percent_keep": 0.6, **FIXED}),
+    "tuned": (("Disease",), {"batch_size": 8, "percent_keep": 0.6}),
     "mlp": (("Disease",), {"arch": "mlp", "batch_size": 8}),
     "adam-caps": (("Disease",), {"batch_size": 8, "caps": True, "batches": "sentences"}),
-    "multi-output": (("Disease", "Chemical"), {"percent_keep": 0.5, "steps": 45}),
-    "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16, "percent_keep": 0.7}),
+    "multi-output": (("Disease", "Chemical"), {"percent_keep": 0.5, "steps": 45, **FIXED}),
+    "dependent": (
+        ("pos", "Disease"),
+        {"sharing": "dependent", "batch_size": 16, "percent_keep": 0.7, **FIXED},
+    ),
     "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 4, "batch_size": 40, "percent_keep": 0.6}),
-    "bfloat16": (("Disease",), {"batch_size": 8, "precision": "bfloat16"}),
+    "bfloat16": (("Disease",), {"batch_size": 8, "precision": "bfloat16", **FIXED}),
     "batch-mask": (("Disease", "Chemical"), {"steps": 45, "dropout": 0.5, "dropout_mask": "batch"}),
     "idcnn-bfloat16": (("Disease",), {**IDCNN, "epochs": 4, "batch_size": 16, "precision": "bfloat16"}),
     "idcnn-patience": (("Disease",), {**IDCNN, "epochs": 9, "batch_size": 16, "patience": 1}),
@@ -47,6 +54,8 @@ def config(folder: Path, name: str, out: str) -> TrainConfig:
     for kind in kinds:
         task = folder / "corpora" / kind
         tasks.append(task if task.exists() else write_task(task, kind))
+    if "vectors" in changes:
+        changes = changes | {"vectors": write_vectors(folder / changes["vectors"])}
     return small(tuple(tasks), folder / out, **changes)
 
 

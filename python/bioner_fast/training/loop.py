@@ -24,6 +24,7 @@ from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
 from bioner_fast.training.data import Prepared
 from bioner_fast.training.evaluation import Selector, score_devel
+from bioner_fast.training.judge import Judge
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.phases import Phase, plan_phases
@@ -109,6 +110,9 @@ class Trainer:
         self._unit, self._interval = parse_interval(config.checkpoint_every)
         self._saved_at: tuple[float, int] | None = None  # when and at which step; counts across epochs
         self.observer: Observer | None = None
+        beside = self.ranks.alone and self.device.type == "cpu" and not config.tune_vectors
+        self.judge: Judge[dict[str, Any]] = Judge(network, beside)
+        self._judged: dict[str, Tensor] = {}
 
     def run(self) -> None:
         """Train to the end; the network then holds the selected weights.
@@ -118,23 +122,32 @@ class Trainer:
             BionerError: the loss is not finite.
         """
         total = sum(self._steps(phase) for phase in self.phases)
-        with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
-            if self.config.init_from is not None and not self.at.history:
-                # Weights that were trained already are a candidate as they are.
-                self.at.epoch = -1
-                self._evaluate(self.phases[0], progress)
-                self.at.epoch = 0
-            while self.at.phase < len(self.phases):
-                phase = self.phases[self.at.phase]
-                while self.at.epoch < phase.epochs and not self._out_of_patience():
-                    self._epoch(phase, progress, stop)
-                    self._evaluate(phase, progress)
-                    self.at.epoch, self.at.batch, self.at.epoch_random = self.at.epoch + 1, 0, {}
-                self.at.phase, self.at.epoch = self.at.phase + 1, 0
-                if self.at.phase < len(self.phases):
-                    self.optimizer, self.average = self._optimizer(), self._average()
-            self.save()
+        try:
+            with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
+                self._run(progress, stop)
+        finally:
+            self.judge.close()
         self.network.load_state_dict(self.best, strict=False)
+
+    def _run(self, progress: Progress, stop: threading.Event) -> None:
+        """All phases, or the rest of them."""
+        if self.config.init_from is not None and not self.at.history:
+            # Weights that were trained already are a candidate as they are.
+            self.at.epoch = -1
+            self._evaluate(self.phases[0])
+            self.at.epoch = 0
+        while self.at.phase < len(self.phases):
+            phase = self.phases[self.at.phase]
+            while self.at.epoch < phase.epochs and not self._out_of_patience(progress):
+                self._epoch(phase, progress, stop)
+                self._settle(progress)
+                self._evaluate(phase)
+                self.at.epoch, self.at.batch, self.at.epoch_random = self.at.epoch + 1, 0, {}
+            self._settle(progress)
+            self.at.phase, self.at.epoch = self.at.phase + 1, 0
+            if self.at.phase < len(self.phases):
+                self.optimizer, self.average = self._optimizer(), self._average()
+        self.save()
 
     def _epoch(self, phase: Phase, progress: Progress, stop: threading.Event) -> None:
         """Run an epoch, or the rest of it."""
@@ -150,7 +163,7 @@ class Trainer:
             at.epoch_random = dict(self.random.bit_generator.state)
         start, end = at.kept if phase.sliced and at.kept else (0, n_first)
         plan = batches.plan(self.random, start, end, at.epoch)
-        label = self._label(phase)
+        label = self._label(phase, at.epoch + 1)
         self.network.train()
         step = make_step(self.network, self.optimizer, self.average, self.constraints, self.ranks)
         pending: list[Tensor] = []
@@ -202,41 +215,52 @@ class Trainer:
             )
         return mean
 
-    def _evaluate(self, phase: Phase, progress: Progress) -> None:
+    def _evaluate(self, phase: Phase) -> None:
+        """Begin an evaluation; :meth:`_settle` ends it."""
         at = self.at
-        loss = at.loss_sum / max(at.batch, 1)
-        with nullcontext() if self.average is None else self.average.in_place():
-            self._score(phase, loss, progress)
-
-    def _score(self, phase: Phase, loss: float, progress: Progress) -> None:
-        at = self.at
-        scores = score_devel(self.network, self.prepared.tasks, self.current_heads(), phase.heads)
-        record = {
-            "step": at.step, "phase": at.phase + 1, "epoch": at.epoch + 1, "loss": loss, "tokens": at.tokens,
-            "devel": scores,
+        record: dict[str, Any] = {
+            "step": at.step, "phase": at.phase + 1, "epoch": at.epoch + 1,
+            "loss": at.loss_sum / max(at.batch, 1), "tokens": at.tokens,
         }  # fmt: skip
-        if self.observer is not None:
-            self.observer(record, self.network, self.prepared, self.current_heads())
-        last_phase = at.phase == len(self.phases) - 1
-        value = self.selector.value(scores) if last_phase else None
+
+        def evaluate(network: Network) -> dict[str, Any]:
+            heads = self.current_heads(network)
+            record["devel"] = score_devel(network, self.prepared.tasks, heads, phase.heads)
+            if self.observer is not None:
+                self.observer(record, network, self.prepared, heads)
+            return record
+
+        with nullcontext() if self.average is None else self.average.in_place():
+            self._judged = {name: tensor.clone() for name, tensor in self._trained_state().items()}
+            self.judge.begin(self._judged, evaluate)
+
+    def _settle(self, progress: Progress | None = None) -> None:
+        """End the evaluation that was begun, if any, and take in its result."""
+        if not self.judge.busy:
+            return
+        record, at = self.judge.end(), self.at
+        last_phase = record["phase"] == len(self.phases)
+        value = self.selector.value(record["devel"]) if last_phase else None
         if last_phase and (value is None or at.best_value is None or value > at.best_value):
-            at.best_step, at.best_value, at.best_scores, at.waited = at.step, value, scores, 0
-            self.best = {name: tensor.clone() for name, tensor in self._trained_state().items()}
+            at.best_step, at.best_value, at.best_scores, at.waited = record["step"], value, record["devel"], 0
+            self.best = self._judged
         else:
             at.waited += 1
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
         if self.ranks.first:
             self.metrics.write(at.history)
-        shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in scores.items())
-        progress.line(
-            f"{self._label(phase)}: step {at.step}, loss {loss:.4f}, devel {shown or '-'}, "
-            f"{speed:,.0f} tokens/s"
-        )
+        shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in record["devel"].items())
+        if progress is not None:
+            label = self._label(self.phases[record["phase"] - 1], record["epoch"])
+            progress.line(
+                f"{label}: step {record['step']}, loss {record['loss']:.4f}, devel {shown or '-'}, "
+                f"{speed:,.0f} tokens/s"
+            )
 
-    def _label(self, phase: Phase) -> str:
+    def _label(self, phase: Phase, epoch: int) -> str:
         names = f"{self.prepared.tasks[phase.heads[0]].name} " if len(self.phases) > 1 else ""
-        return f"{names}epoch {self.at.epoch + 1}/{phase.epochs}"
+        return f"{names}epoch {epoch}/{phase.epochs}"
 
     def _steps(self, phase: Phase) -> int:
         kept = self.config.percent_keep if phase.sliced else 1.0
@@ -265,16 +289,19 @@ class Trainer:
         decay = self.config.average
         return Average(self.optimizer.parameters, decay) if decay else None
 
-    def _out_of_patience(self) -> bool:
+    def _out_of_patience(self, progress: Progress) -> bool:
         """Whether the last phase has gone on for long enough without a better score."""
         patience = self.config.patience
         last = self.at.phase == len(self.phases) - 1
+        if last and patience and self.at.waited + 1 >= patience:
+            self._settle(progress)  # it decides
         return last and bool(self.selector.names) and bool(patience) and self.at.waited >= (patience or 0)
 
-    def current_heads(self) -> tuple[TaskHead, ...]:
-        """The heads with the tables that the network has learnt by now."""
+    def current_heads(self, network: Network | None = None) -> tuple[TaskHead, ...]:
+        """The heads with the tables that the network (by default: the trained one) has learnt by now."""
+        network = network or self.network
         return tuple(
-            replace(head, tables=self.network.decoder_tables(index) or head.tables)
+            replace(head, tables=network.decoder_tables(index) or head.tables)
             for index, head in enumerate(self.heads)
         )
 
@@ -297,6 +324,7 @@ class Trainer:
 
     def save(self) -> None:
         """Save a checkpoint: weights, optimiser, random states, position in the epoch."""
+        self._settle()
         at = self.at
         self._saved_at = (time.monotonic(), at.step)
         if not self.ranks.first:
