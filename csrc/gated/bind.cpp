@@ -37,8 +37,10 @@ void require_like(const Tensor& tensor, const Tensor& values, std::initializer_l
 
 gated::Drop drop_of(std::uint64_t seed, double share) {
   if (!(share >= 0.0 && share < 1.0)) throw py::value_error("`share` must be at least 0 and below 1");
-  const double kept = (1.0 - share) * 4294967296.0;
-  const auto threshold = share == 0.0 ? 0U : static_cast<std::uint32_t>(kept < 1.0 ? 1.0 : kept);
+  constexpr double kAll = 4294967296.0;
+  const double kept = (1.0 - share) * kAll;
+  // A share below 1e-16 is none: there is no number of 32 bits for it.
+  const auto threshold = kept >= kAll ? 0U : static_cast<std::uint32_t>(kept < 1.0 ? 1.0 : kept);
   return {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32), threshold,
           1.0 / (1.0 - share)};
 }
@@ -63,6 +65,8 @@ gated::Taps checked_taps(const Tensor& values, const Tensor& rows, const Tensor&
     op.last = last.as<const std::int64_t>();
   }
   if (dilation < 1 || dilation > (1 << 20)) throw py::value_error("`dilation` must be at least 1");
+  constexpr std::int64_t kMostShift = std::int64_t{1} << 60;  // sums of it stay in range
+  if (shift < 0 || shift > kMostShift) throw py::value_error("`shift` must be a number of a token");
   op.shift = shift;
   op.dilation = static_cast<int>(dilation);
   op.drop = drop_of(seed, share);
@@ -168,6 +172,7 @@ void gated_gate_grad(const py::object& grad_object, const py::object& rows_objec
   gated::Gate op = checked_gate(rows, bias, hidden, weight, stats, 0.0);
   require_like(grad, hidden, {op.tokens, op.width}, "[N, C]");
   require_like(workspace, hidden, {gated::block_count(op.tokens), 4 * op.width}, "[blocks, 4 * C]");
+  require_cpu(grad_rows);
   grad_rows.require_dtype({rows.dtype}).require_shape({op.tokens, 2 * op.width}, "[N, 2 * C]");
   require_like(grad_hidden, hidden, {op.tokens, op.width}, "[N, C]");
   require_like(grad_weight, hidden, {op.width}, "[C]");

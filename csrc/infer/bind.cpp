@@ -26,13 +26,18 @@ void require(bool good, const std::string& message) {
   if (!good) throw py::value_error(message);
 }
 
+// The code runs on the CPU only, whatever lies elsewhere.
+Tensor on_cpu(Tensor view) {
+  require(!view.is_cuda, "`" + view.name + "` must be on the CPU");
+  return view;
+}
+
 // A tensor of `dtype` with at least `least` elements, or null for None.
 template <typename T>
 T* pointer(Views& views, const py::handle& object, const char* name, DType dtype, std::int64_t least) {
-  Tensor view = Tensor::optional(object, name);
+  Tensor view = on_cpu(Tensor::optional(object, name));
   if (!view.present()) return nullptr;
   view.require_dtype({dtype});
-  require(!view.is_cuda, std::string("`") + name + "` must be on the CPU");
   require(view.numel() >= least, std::string("`") + name + "` must have at least " + std::to_string(least) +
                                      " elements, got " + std::to_string(view.numel()));
   T* data = view.as<T>();
@@ -77,14 +82,15 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
   const bool norm = e.finish == Finish::kNorm || e.finish == Finish::kGlu;
   if (norm) {
     e.channels = facts["channels"].cast<std::int64_t>();
-    require(1 <= e.channels && padded(e.channels) == e.width, "`channels` does not fit the columns");
+    require(1 <= e.channels && e.channels <= e.width && padded(e.channels) == e.width,
+            "`channels` does not fit the columns");
     e.epsilon = facts["epsilon"].cast<float>();
     e.gamma = pointer<float>(views, facts["gamma"], "gamma", DType::kFloat32, e.width);
     e.beta = pointer<float>(views, facts["beta"], "beta", DType::kFloat32, e.width);
     require(e.gamma != nullptr && e.beta != nullptr, "LayerNorm needs `gamma` and `beta`");
   }
   if (e.finish == Finish::kGlu) {
-    const Tensor residual = Tensor::from(facts["residual"], "residual");
+    const Tensor residual = on_cpu(Tensor::from(facts["residual"], "residual"));
     residual.require_dtype({DType::kFloat32}).require_rank(2);
     e.residual = residual.as<float>();
     e.residual_stride = residual.shape[1];
@@ -97,7 +103,7 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
     }
     views.push_back(residual);
   }
-  const Tensor out = Tensor::optional(facts["out"], "out");
+  const Tensor out = on_cpu(Tensor::optional(facts["out"], "out"));
   if (out.present()) {
     out.require_dtype({DType::kFloat32}).require_rank(2);
     e.out = out.as<float>();
@@ -106,7 +112,7 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
     views.push_back(out);
   }
   if (e.finish == Finish::kLogSoftmax) {
-    const Tensor ends = Tensor::from(facts["head_ends"], "head_ends");
+    const Tensor ends = on_cpu(Tensor::from(facts["head_ends"], "head_ends"));
     ends.require_dtype({DType::kInt32}).require_rank(1);
     e.head_ends = ends.as<std::int32_t>();
     e.heads = ends.shape[0];
@@ -122,7 +128,7 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
   require(e.out == nullptr || e.out_stride >= e.width, "`out` must have as many columns as the result");
   e.groups = 1;
   e.group_columns = e.width;
-  const Tensor next = Tensor::optional(facts["next"], "next");
+  const Tensor next = on_cpu(Tensor::optional(facts["next"], "next"));
   if (next.present()) {
     next.require_dtype({DType::kUInt8}).require_rank(2);
     require(rows_of(next) >= n, "`next` must have a row for every row of the result");
@@ -132,7 +138,8 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
     if (e.finish == Finish::kRelu) {
       e.groups = facts["groups"].cast<std::int64_t>();
       e.group_columns = facts["group_columns"].cast<std::int64_t>();
-      require(e.groups >= 1 && e.group_columns >= 1 && padded(e.group_columns) * e.groups == e.width,
+      require(1 <= e.groups && e.groups <= e.width && 1 <= e.group_columns && e.group_columns <= e.width &&
+                  padded(e.group_columns) * e.groups == e.width,
               "`groups` and `group_columns` do not fit the columns");
     }
     const std::int64_t used = (e.groups - 1) * e.group_columns + padded(e.group_columns);
@@ -154,9 +161,9 @@ void infer_linear(int type, const py::object& values_, const py::object& index_,
                   const py::object& bias_, const py::object& scale_, const py::object& shift_,
                   const py::dict& epilogue_, int threads) {
   Views views;
-  const Tensor values = Tensor::from(values_, "values");
-  const Tensor index = Tensor::from(index_, "index");
-  const Tensor bias = Tensor::from(bias_, "bias");
+  const Tensor values = on_cpu(Tensor::from(values_, "values"));
+  const Tensor index = on_cpu(Tensor::from(index_, "index"));
+  const Tensor bias = on_cpu(Tensor::from(bias_, "bias"));
   values.require_dtype({DType::kUInt8}).require_rank(2);
   index.require_dtype({DType::kInt32}).require_rank(2);
   bias.require_dtype({DType::kFloat32}).require_rank(1);
@@ -195,10 +202,10 @@ void infer_table_sum(const py::object& table_, bool narrow, const py::object& in
                      std::int64_t index_step, const py::object& taps_, const py::object& bias_,
                      const py::object& scale_, const py::dict& epilogue_, int threads) {
   Views views;
-  const Tensor table = Tensor::from(table_, "table");
-  const Tensor index = Tensor::from(index_, "index");
-  const Tensor taps = Tensor::from(taps_, "taps");
-  const Tensor bias = Tensor::from(bias_, "bias");
+  const Tensor table = on_cpu(Tensor::from(table_, "table"));
+  const Tensor index = on_cpu(Tensor::from(index_, "index"));
+  const Tensor taps = on_cpu(Tensor::from(taps_, "taps"));
+  const Tensor bias = on_cpu(Tensor::from(bias_, "bias"));
   table.require_dtype({DType::kUInt8}).require_rank(2);
   index.require_dtype({DType::kInt32}).require_rank(1);
   taps.require_dtype({DType::kInt32}).require_rank(1);
@@ -232,7 +239,9 @@ void infer_table_sum(const py::object& table_, bool narrow, const py::object& in
   op.first_parts = first_parts.data();
   require(parts * op.width <= op.stride, "`table` has too few columns for its taps");
   require(rows >= 0 && index_step >= 1, "`rows` and `index_step` must not be negative");
-  require(rows == 0 || (rows - 1) * index_step + most <= index.shape[0], "`index` is too short");
+  // By division: the product may not be an int64.
+  require(rows == 0 || (most <= index.shape[0] && rows - 1 <= (index.shape[0] - most) / index_step),
+          "`index` is too short");
   check_index(op.index, index.shape[0], table.shape[0], "index");
   const Epilogue epilogue = epilogue_of(views, epilogue_, rows, bias.shape[0]);
   py::gil_scoped_release release;

@@ -295,6 +295,13 @@ void embedding_grad_weight(const py::object& grad_object, const py::object& keys
     run_blocks.require_dtype({DType::kInt64}).require_shape({blocks + 1}, "[blocks + 1]");
     run_tokens.require_dtype({DType::kInt32}).require_shape({tokens}, "[N]");
   }
+  if (!grad.is_cuda && padding_sum.present()) {  // else a row too many would be written
+    const bool is_apart = window::unique_rows(sorted, tokens, padding_idx, true, nullptr) >
+                          window::unique_rows(sorted, tokens, padding_idx, false, nullptr);
+    if (padding_is_apart != is_apart) {
+      throw py::value_error("`padding_is_apart` must say whether `padding_idx` is none of `keys`");
+    }
+  }
   if (rows.present()) {
     if (grad.is_cuda) throw py::value_error("`rows` must be None on CUDA");
     rows.require_dtype({DType::kInt64}).require_rank(1).require_device_of(grad);

@@ -178,6 +178,12 @@ def test_dropout_is_random_enough() -> None:
         assert abs(float((a * b).mean()) - 0.36) < 5 * (0.36 * 0.64 / a.numel()) ** 0.5
 
 
+@pytest.mark.parametrize("share", [1e-17, 5e-324, 1e-10])
+def test_a_share_of_next_to_nothing_drops_nothing(simd_level: str, share: float) -> None:
+    values = torch.randn(50, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(gated.dropout(values, share, 1), values, rtol=1e-9, atol=0)
+
+
 def test_no_tokens() -> None:
     values = make(4)
     assert run(values, 3, 3, dilation=1).shape == (0, 4)
@@ -195,5 +201,10 @@ def test_what_cannot_work_is_refused() -> None:
     values["bias"] = values["bias"][:-1]
     with pytest.raises(ValueError, match="`bias`"):
         run(values, dilation=1)
+    with pytest.raises(ValueError, match="`shift`"):
+        gated.gated_block(
+            values["hidden"], values["weight"], values["bias"][:-1],
+            (values["norm_weight"], values["norm_bias"], EPSILON), (*bounds_of(LENGTHS)[:2], -1), dilation=1,
+        )  # fmt: skip
     assert not gated.available(torch.zeros(1, dtype=torch.float16))
     assert not gated.available(torch.zeros(1, device="meta"))

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from bioner_fast import _ops
-from bioner_fast.ops import infer
+from bioner_fast.ops import _native, infer
+from ops.test_runtime import cuda_capsule
 from reference import infer as reference
 
 # Of sums of about a hundred products of size one.
@@ -275,3 +276,36 @@ def test_bad_arguments_are_named() -> None:
     taps = infer.Taps(torch.tensor([1], dtype=torch.int32), torch.zeros(16))
     with pytest.raises(ValueError, match="`index` is too short"):
         infer.table_sum(table, torch.zeros(3, dtype=torch.int32), 4, 1, taps, finish, 1)
+    for step in (2**62, 2**63 - 1):  # times the rows, no int64
+        with pytest.raises(ValueError, match="`index` is too short"):
+            infer.table_sum(table, torch.zeros(3, dtype=torch.int32), 4, step, taps, finish, 1)
+    norm = infer.Finish(
+        "norm", out=torch.empty(4, 16), norm=(torch.ones(16), torch.ones(16), 1e-5), channels=2**63 - 1
+    )
+    with pytest.raises(ValueError, match="`channels` does not fit"):
+        infer.linear(stored, index, packed, norm, 1)
+
+
+def test_cuda_tensors_are_refused() -> None:
+    """Host code would read through their addresses."""
+    stored, index, packed, _ = problem("float32", 4, 16)
+    finish = infer.Finish("store", out=torch.empty(4, 16))
+    facts, argument = finish.facts(), _native.argument
+
+    def linear(change: str) -> None:
+        weights = [argument(packed.panels), argument(packed.bias), None, None]
+        values = [argument(stored), argument(index), list(packed.lengths), *weights, facts]
+        place = {"values": 0, "index": 1, "weights": 3, "bias": 4, "scale": 5}.get(change)
+        if place is None:
+            values[7] = {**facts, change: cuda_capsule()}
+        else:
+            values[place] = cuda_capsule()
+        _ops.infer_linear(0, *values, 1)
+
+    # A build without CUDA says so; one with it, that these run on the CPU.
+    errors, message = (RuntimeError, ValueError), "`{}` (must be on the CPU|got CUDA tensors)"
+    for name in ("values", "index", "weights", "bias", "scale", "out", "next"):
+        with pytest.raises(errors, match=message.format(name)):
+            linear(name)
+    with pytest.raises(errors, match=message.format("values")):
+        _ops.gated_taps(cuda_capsule(), None, None, 0, 1, 0, 0.5, np.zeros((0, 1), np.float32), 1, 0)

@@ -83,6 +83,9 @@ def gated_block(
     Returns:
         [N, C], differentiable in all but ``bounds``.
     """
+    _native.check_tensor("hidden", hidden, _native.FULL_FLOATS, 2)
+    width = hidden.shape[1]
+    _native.check_shape("weight", weight, (2 * width, 3 * width), "[2 * C, 3 * C]")
     norm_weight, norm_bias, epsilon = norm
     result: Tensor = _GatedBlock.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, norm_weight, norm_bias, *bounds, dilation, share, seed,
