@@ -1,5 +1,5 @@
 """What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one,
-tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained shortly).
+and tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained briefly).
 
 Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
 are timed from a synchronised device to a synchronised device, so launches are part of them.
@@ -40,7 +40,7 @@ def missing_cuda() -> str | None:
     return None
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def on_gpu() -> None:
     reason = missing_cuda()
     if reason is None:
@@ -151,7 +151,7 @@ def test_viterbi(side, measure, peer) -> None:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model(on_gpu: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An idcnn."""
     if named := os.environ.get("BIONER_BENCHMARK_MODEL"):
         return Path(named)

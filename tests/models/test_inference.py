@@ -190,3 +190,28 @@ def test_new_tokens_that_look_alike_leave_rows_of_later_ones_alone() -> None:
 
     for keys in ([b"a", b"a", b"b"], [b"c", b"a", b"b"], [b"d", b"c", b"b"]):
         assert place(keys) == keys
+
+
+def test_threads_fill_tables_at_the_same_time() -> None:
+    """Rows hold what their keys say while threads add the same keys, and while full tables are left."""
+    cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 48 << 10)  # 1,024 rows
+    wrong: list[int] = []
+
+    def work(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        for _ in range(60):
+            numbers = rng.choice(700, 250, replace=False)
+
+            def fill(which: np.ndarray, tables: dict[str, torch.Tensor], row: int) -> None:
+                for i, place in enumerate(which.tolist()):
+                    tables["key"][row + i] = int(numbers[place])  # noqa: B023 (called before the next one)
+
+            rows, tables = cache.place([b"%d" % number for number in numbers], fill)
+            wrong.extend(np.flatnonzero(tables["key"].numpy()[rows] != numbers).tolist())
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong

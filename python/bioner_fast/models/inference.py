@@ -86,12 +86,15 @@ class RowCache:
         self._lock = threading.Lock()
         self._tables: dict[str, Tensor] = {}
         self._rows: dict[bytes, int] = {}
-        self._used = 1  # rows: more than keys where keys came twice at a time
+        self._used = 1  # rows: more than keys where keys came twice
 
     def place(
         self, keys: list[bytes], fill: Callable[[NDArray[np.int64], dict[str, Tensor], int], None]
     ) -> tuple[NDArray[np.int32], dict[str, Tensor]]:
-        """Rows of keys; ``fill(which, tables, row)`` writes those of the keys ``which`` from ``row`` on."""
+        """Rows of keys; ``fill(which, tables, row)`` writes those of the keys ``which`` from ``row`` on.
+
+        Threads fill at the same time; a key that is new to two of them gets two rows, with the same values.
+        """
         with self._lock:
             known = self._rows
             rows = np.fromiter((known.get(key, 0) for key in keys), np.int32, len(keys))
@@ -101,13 +104,14 @@ class RowCache:
                 self._rows = known = {}
                 self._used = 1
                 new = np.arange(len(keys))
-            if len(new):
-                first = self._used
-                self._used += len(new)  # before anything can fail: rows may be lost, but never given twice
-                fill(new, self._tables, first)
-                rows[new] = np.arange(first, first + len(new))
+            tables, first = self._tables, self._used
+            self._used += len(new)  # before anything can fail: rows may be lost, but never given twice
+        if len(new):
+            fill(new, tables, first)
+            rows[new] = np.arange(first, first + len(new))
+            with self._lock:  # of these tables, even if new ones have begun
                 known.update((keys[place], first + i) for i, place in enumerate(new.tolist()))
-            return rows, self._tables
+        return rows, tables
 
 
 class Engine(ABC):
