@@ -161,6 +161,27 @@ def test_a_run_fails_with_the_one_that_it_starts_from(data: Path, tmp_path: Path
     )
 
 
+def test_the_first_phase_of_dependent_runs_is_trained_once(data: Path, tmp_path: Path) -> None:
+    vectors = tmp_path / "words.vec"
+    vectors.write_text("3 4\nthe 1 0 0 1\ngout 0 1 0 1\nzinc 0 0 1 1\n")
+    more = ["--vectors", str(vectors), "--train", "cnn.dropout=0.5"]
+    out = tmp_path / "out"
+    assert run(["experiment", "dependent", *quick_options(data, out, *more, "--jobs", "2")]) == 0
+    results = Store(out).results()
+    assert sorted(result["resumed"] for result in results) == [False, True]
+    assert not (out / "phases").exists()
+    # Each alone, in a folder of its own, gives the same.
+    for result in results:
+        alone = tmp_path / result["id"]
+        assert (
+            run(["experiment", "dependent", *quick_options(data, alone, *more, "--only", result["id"])]) == 0
+        )
+        [again] = Store(alone).results()
+        assert not again["resumed"]
+        assert again["scores"] == result["scores"]
+        assert again["history"] == result["history"]
+
+
 def test_what_is_done_is_not_done_again(whole: Path, data: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in whole.glob("runs/*/result.json")}
     assert run(["experiment", "all", *quick_options(data, whole)]) == 0

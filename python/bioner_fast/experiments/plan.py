@@ -15,8 +15,8 @@ from bioner_fast.errors import UsageError
 from bioner_fast.experiments.corpora import ExperimentCorpus, label
 
 MODELS = ("mlp", "cnn", "best")
-# The recipe of ``best``: what differs from the defaults of --arch idcnn, for several corpora together, and for one
-# of them from there on. recipes/accurate.toml and recipes/tune.toml write it out.
+# The recipe of ``best``: what differs from the defaults of --arch idcnn, for several corpora together, and
+# for one of them from there on. recipes/accurate.toml and recipes/tune.toml write it out.
 RECIPE: dict[str, Any] = {"arch": "idcnn", "channels": 384, "precision": "bfloat16"}
 JOINT: dict[str, Any] = {"epochs": 8}
 TUNING: dict[str, Any] = {"epochs": 6}

@@ -168,7 +168,7 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     """
     runs = programme.runs()
     todo = left(programme, store, runs)
-    work = [_job(programme, store, name, run) for name, run in todo.items()]
+    work = _in_turn([_job(programme, store, name, run) for name, run in todo.items()])
     store.bind(
         list(programme.corpora.values()),
         programme.vector_facts,
@@ -182,7 +182,21 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     if work:
         run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)
     _forget_origins(programme, store, runs)
+    if not progress.failed and not progress.busy:
+        shutil.rmtree(store.path / "phases", ignore_errors=True)
     return progress
+
+
+def _in_turn(work: list[Job]) -> list[Job]:
+    """Let dependent runs with the same first phase wait for the one that trains it."""
+    leaders: dict[tuple[str, int], str] = {}
+    for job in work:
+        config = job["config"]
+        if config["sharing"] == "dependent" and config["vectors"] is not None:
+            leader = leaders.setdefault((config["tasks"][0], config["seed"]), job["folder"])
+            if leader != job["folder"]:
+                job |= {"after": leader, "needs": False}
+    return work
 
 
 def left(programme: Programme, store: Store, runs: Mapping[str, Run]) -> dict[str, Run]:
@@ -217,6 +231,7 @@ def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
     return {
         "folder": str(store.folder(name)),
         "after": after,
+        "needs": after is not None,
         "config": config,
         "keep_model": programme.keep_models or is_origin,
         "need_model": is_origin,

@@ -84,7 +84,7 @@ class _Worker:
 
 
 class _Waiting:
-    """Jobs in order; one that comes ``after`` another waits until that is done, and fails with it."""
+    """Jobs in order; one that comes ``after`` another waits for its end, and fails with it if it needs it."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self.jobs = list(jobs)
@@ -106,7 +106,7 @@ class _Waiting:
     def hindered(self, job: Job) -> Answer | None:
         """The answer to a job whose predecessor was not done."""
         before = job.get("after")
-        if before not in self.bad:
+        if before not in self.bad or not job.get("needs"):
             return None
         if self.bad[before]["status"] == "busy":
             return {"status": "busy"}
@@ -137,7 +137,7 @@ def run_jobs(
 
     Args:
         jobs: as :func:`bioner_fast.experiments.worker.work` takes them; ``after``, if there is one, is the
-            folder of a job that has to be done first.
+            folder of a job that has to end first, and to end well if ``needs`` is true.
         workers: processes at once.
         threads: of each process.
         logs: folder for what the processes say outside of runs.

@@ -6,6 +6,7 @@ so the death of the programme that started it, however violent, leaves no proces
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
@@ -99,7 +100,11 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     config = TrainConfig(**values, out=str(out))
     resume = _can_resume(config, out)
     observer = TestScores() if job["replication"] else None
-    result = train(config, resume=resume, force=not resume and out.exists(), observer=observer)
+    phase = phase_folder(job, config)
+    shared = phase is not None and phase.exists()
+    result = train(
+        config, resume=resume, force=not resume and out.exists(), observer=observer, first_phase=phase
+    )
     facts = {
         "format": FORMAT,
         **job["record"],
@@ -107,12 +112,31 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         "software": software(),
         "left_out": left_out,
         **_outcome(result, out),
-        "resumed": resume,
+        "resumed": resume or shared,  # its time does not tell what it takes
         "finished": now(),
     }
     write_json(folder / "result.json", facts)
     _tidy(folder, keep_model=job["keep_model"])
     return {"scores": facts["scores"], "seconds": result.seconds, "tokens": result.train_tokens}
+
+
+def phase_folder(job: dict[str, Any], config: TrainConfig) -> Path | None:
+    """Where the first phase of a dependent run is kept for others; its name says all that it depends on."""
+    if config.sharing != "dependent":
+        return None
+    first = load_task(config.tasks[0], config.data, warn=False)
+    values = {
+        name: value for name, value in job["config"].items() if name not in ("tasks", "data", "vectors")
+    }
+    facts = {
+        "values": values,
+        "corpus": {split: corpus.digest() for split, corpus in first.splits().items()},
+        "vectors": job["record"]["vectors"],
+        "replication": job["replication"],
+        "software": software(),
+    }
+    digest = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:12]
+    return Path(job["folder"]).parents[1] / "phases" / f"{first.name}-s{config.seed}-{digest}"
 
 
 def _tidy(folder: Path, *, keep_model: bool) -> None:

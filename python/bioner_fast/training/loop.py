@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
+from bioner_fast.training import first_phase
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
@@ -113,6 +115,9 @@ class Trainer:
         beside = self.ranks.alone and self.device.type == "cpu" and not config.tune_vectors
         self.judge: Judge[dict[str, Any]] = Judge(network, beside)
         self._judged: dict[str, Tensor] = {}
+        self.first_phase: Path | None = None  # where it is kept for other runs, see training.first_phase
+        self.shared = False  # whether it was taken from there
+        first_phase.seed_phase(self)
 
     def run(self) -> None:
         """Train to the end; the network then holds the selected weights.
@@ -136,6 +141,13 @@ class Trainer:
             self.at.epoch = -1
             self._evaluate(self.phases[0])
             self.at.epoch = 0
+        if (
+            self.first_phase is not None
+            and self.at.step == 0
+            and (kept := first_phase.take(self, self.first_phase))
+        ):
+            self.at, self.shared = kept, True
+            self._next_phase()
         while self.at.phase < len(self.phases):
             phase = self.phases[self.at.phase]
             while self.at.epoch < phase.epochs and not self._out_of_patience(progress):
@@ -146,8 +158,14 @@ class Trainer:
             self._settle(progress)
             self.at.phase, self.at.epoch = self.at.phase + 1, 0
             if self.at.phase < len(self.phases):
-                self.optimizer, self.average = self._optimizer(), self._average()
+                if self.first_phase is not None and self.ranks.first and self.at.phase == 1:
+                    first_phase.leave(self, self.first_phase)
+                self._next_phase()
         self.save()
+
+    def _next_phase(self) -> None:
+        self.optimizer, self.average = self._optimizer(), self._average()
+        first_phase.seed_phase(self)
 
     def _epoch(self, phase: Phase, progress: Progress, stop: threading.Event) -> None:
         """Run an epoch, or the rest of it."""

@@ -29,6 +29,7 @@ from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, prepare
 from bioner_fast.training.evaluation import Scores, summary
+from bioner_fast.training.first_phase import can_share
 from bioner_fast.training.folder import RunFolder
 from bioner_fast.training.initial import Origin, start_from
 from bioner_fast.training.loop import Observer, Trainer
@@ -67,7 +68,12 @@ class TrainResult:
 
 
 def train(
-    config: TrainConfig, *, resume: bool = False, force: bool = False, observer: Observer | None = None
+    config: TrainConfig,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    observer: Observer | None = None,
+    first_phase: Path | None = None,
 ) -> TrainResult:
     """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
 
@@ -80,6 +86,8 @@ def train(
             stopped.
         force: replace a run that lies there.
         observer: called after every evaluation, with its record; what it adds goes to ``metrics.jsonl``.
+        first_phase: dependent: a folder that the first phase is taken from if it is there, and else left in
+            for other runs with the same first task, seed and settings (see ``training.first_phase``).
 
     Raises:
         UsageError: settings that contradict each other, or the run that is resumed.
@@ -112,7 +120,7 @@ def train(
         with processes(device) as ranks, torch.random.fork_rng(devices=devices):
             writes = ranks.first and not resume
             starting = folder.starting(config, force=force) if writes else nullcontext()
-            return _train(config, folder, device, began, starting, ranks, observer)
+            return _train(config, folder, device, began, starting, ranks, observer, first_phase)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -125,10 +133,12 @@ def _train(
     starting: AbstractContextManager[None],
     ranks: Ranks,
     observer: Observer | None,
+    first_phase: Path | None,
 ) -> TrainResult:
     with starting:
         prepared, network, trainer, origin = _build(config, folder, device, ranks)
     trainer.observer = observer
+    trainer.first_phase = first_phase if can_share(config) else None
     ranks.wait()  # for the first one to clear the folder
     logger.info("%s", trainer.selector.rule)
     if folder.checkpoints.exists():
@@ -231,6 +241,8 @@ def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> d
 
 def _network(config: TrainConfig, prepared: Prepared) -> Network:
     network = _idcnn(config, prepared) if config.arch == "idcnn" else _windows(config, prepared)
+    if config.sharing == "dependent":  # the first phase starts alike whatever the size of the second head
+        torch.manual_seed(config.seed)
     network.reset()
     network.embedding.words.data = prepared.table
     network.calibrate([task.train.features for task in prepared.tasks])

@@ -1,0 +1,82 @@
+"""The first phase of dependent training, kept for other runs: the second task does not matter to it.
+
+With the same first task, seed and settings it ends in the same bits whatever comes second, as long as the
+word table is the same too (vectors from a file that are not trained). So a programme of many corpora trains
+it once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from bioner_fast.errors import BionerError
+from bioner_fast.log import logger
+from bioner_fast.training.checkpoint import CheckpointFolder
+from bioner_fast.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from bioner_fast.training.loop import Position, Trainer
+
+_GROUP = "first-phase"
+
+
+def can_share(config: TrainConfig) -> bool:
+    """Whether the first phase of this (resolved) run could be another's."""
+    return config.sharing == "dependent" and config.vectors is not None and not config.tune_vectors
+
+
+def seed_phase(trainer: Trainer) -> None:
+    """Before each of several phases: what was drawn before, for heads of any size, must not matter."""
+    if len(trainer.phases) > 1:
+        torch.manual_seed((trainer.config.seed << 1) + trainer.at.phase)
+
+
+def leave(trainer: Trainer, folder: Path) -> None:
+    """Keep the first phase, which has just ended.
+
+    Args:
+        trainer: at the start of its second phase.
+        folder: of this phase alone; whoever calls says by its name what the phase depends on.
+    """
+    parameters = trainer.network.learning(trainer.phases[0].heads)
+    facts = {
+        "step": trainer.at.step,
+        "position": asdict(trainer.at),
+        "random": trainer.random.bit_generator.state,
+    }
+    CheckpointFolder(folder).save(facts, {_GROUP: parameters})
+
+
+def take(trainer: Trainer, folder: Path) -> Position | None:
+    """Give the network what :func:`leave` kept.
+
+    Returns:
+        The position at the start of the second phase; None if nothing (whole) is kept.
+    """
+    from bioner_fast.training.loop import Position
+
+    kept = CheckpointFolder(folder)
+    if not kept.exists():
+        return None
+    try:
+        facts, groups = kept.load()
+        tensors = groups[_GROUP]
+    except (BionerError, KeyError):
+        logger.warning("%s is damaged; the first phase is trained again", folder)
+        return None
+    parameters = trainer.network.learning(trainer.phases[0].heads)
+    if {name: value.shape for name, value in parameters.items()} != {n: v.shape for n, v in tensors.items()}:
+        logger.warning("%s is of another network; the first phase is trained again", folder)
+        return None
+    with torch.no_grad():
+        for name, value in parameters.items():
+            value.copy_(tensors[name])
+    trainer.random.bit_generator.state = facts["random"]
+    at = Position(**facts["position"])
+    at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
+    logger.info("the first phase is that of another run (%s)", folder.name)
+    return at
