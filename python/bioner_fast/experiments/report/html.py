@@ -27,8 +27,9 @@ th, td { padding: 5px 9px; text-align: right; border-bottom: 1px solid var(--lin
 th:first-child, td:first-child { text-align: left; padding-left: 8px; }
 thead th { font-weight: 600; color: var(--soft); vertical-align: bottom; white-space: normal;
            max-width: 11em; }
-thead tr.groups th { text-align: center; color: var(--accent); border-bottom: 1px solid var(--accent); }
-thead tr.groups th:empty { border-bottom: none; }
+thead tr.groups th { text-align: center; color: var(--accent); padding: 5px 5px 0; border-bottom: none; }
+thead tr.groups th:not(:empty)::after { content: ""; display: block; margin-top: 4px;
+                                        border-bottom: 1px solid var(--accent); }
 tbody tr:hover { background: var(--tint); }
 tbody td:first-child { font-weight: 600; }
 tbody tr.summary td { border-top: 2px solid var(--soft); font-weight: 600; }

@@ -62,6 +62,8 @@ def _p(value: float) -> str:
 
 def single(tasks: Sequence[str], results: Results) -> Section:
     """Every corpus alone with both published networks."""
+    if not any(results.seeds(Run(model, (task,), seed=0)) for model in ("mlp", "cnn") for task in tasks):
+        return Section("Single task", [_SINGLE, _NONE])
     rows = []
     for task in tasks:
         for model in ("mlp", "cnn"):
@@ -80,12 +82,12 @@ def single(tasks: Sequence[str], results: Results) -> Section:
         "Corpus", "Model", "devel F1", "test F1", "test P", "test R", "maximum on test (replication)",
         "training tokens/s", "seconds",
     ]  # fmt: skip
-    about = (
-        "The published networks with their published settings and exact Viterbi decoding, each corpus alone."
-    )
-    return Section("Single task", [about, Table(columns, rows)])
+    return Section("Single task", [_SINGLE, Table(columns, rows)])
 
 
+_SINGLE = (
+    "The published networks with their published settings and exact Viterbi decoding, each corpus alone."
+)
 _MEASURES = (("devel", "f1"), ("test", "f1"), ("test", "precision"), ("test", "recall"))
 
 
@@ -110,6 +112,9 @@ def multi(tasks: Sequence[str], study: Study, results: Results) -> Section:
     }
     for run in study.runs:
         section.blocks.append(titles[run.course])
+        if not results.seeds(run):
+            section.blocks.append(_NONE)
+            continue
         section.blocks.append(Table(_COMPARED, [_against_single(results, run, task) for task in run.tasks]))
     if not study.runs:
         section.blocks.append(_NONE)
@@ -119,7 +124,8 @@ def multi(tasks: Sequence[str], study: Study, results: Results) -> Section:
 def dependent(study: Study, results: Results) -> Section:
     """On top of a part-of-speech tagger."""
     section = Section("Dependent", [study.about])
-    rows = [_against_single(results, run, run.tasks[1]) for run in study.runs]
+    known = any(results.seeds(run) for run in study.runs)
+    rows = [_against_single(results, run, run.tasks[1]) for run in study.runs if known]
     section.blocks.append(Table(_COMPARED, rows) if rows else _NONE)
     return section
 
