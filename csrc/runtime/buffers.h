@@ -11,8 +11,8 @@
 
 namespace bioner {
 
-// Outputs from here on are worth keeping: below, malloc itself does.
-constexpr std::int64_t kRecycledBytes = std::int64_t{32} << 20;
+// Outputs from here on are worth keeping: below, malloc itself does, more or less.
+constexpr std::int64_t kRecycledBytes = std::int64_t{8} << 20;
 
 // At least `bytes` bytes with any contents, aligned to a huge page; null where the system has none to give,
 // or no MADV_FREE (anything but Linux): then allocate elsewhere. Thread-safe.

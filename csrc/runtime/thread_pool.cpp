@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <list>
 #include <mutex>
@@ -29,7 +30,7 @@ struct Job {
   std::int64_t n;
   std::int64_t pieces;
   int seats;                              // workers that may still join; guarded by the pool's mutex
-  int active = 0;                         // workers inside; guarded by the pool's mutex
+  std::atomic<int> active{0};             // workers inside; changed with the pool's mutex held
   std::atomic<std::int64_t> next{0};      // the next piece nobody has taken
   std::condition_variable finished = {};  // signalled when `active` falls to 0
 
@@ -67,10 +68,24 @@ class Pool {
     inside_body = false;
     std::unique_lock<std::mutex> lock(mutex_);
     jobs_.erase(place);  // nobody joins from here on
+    if (job.active != 0) {
+      lock.unlock();
+      wait_awake(job);
+      lock.lock();  // a worker that counted itself out holds it until it has left the job
+    }
     job.finished.wait(lock, [&] { return job.active == 0; });
   }
 
  private:
+  // For a while: to fall asleep and be woken takes as long as decoding thousands of tokens.
+  static void wait_awake(const Job& job) {
+    constexpr std::chrono::microseconds kWhile{100};
+    const auto end = std::chrono::steady_clock::now() + kWhile;
+    while (job.active.load(std::memory_order_relaxed) != 0 && std::chrono::steady_clock::now() < end) {
+      std::this_thread::yield();  // the worker may be waiting for this very core
+    }
+  }
+
   // Called with the mutex held. Where the system refuses a thread, the job runs on those there are.
   void grow(int wanted) {
     while (workers_ < std::min(wanted, kMaxWorkers)) {

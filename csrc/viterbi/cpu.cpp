@@ -155,7 +155,8 @@ std::int64_t order_by_length(const Work<T>& work, std::int64_t begin, std::int64
 }
 
 template <typename T>
-Group<T> make_group(const Work<T>& work, const std::int64_t* order, std::int64_t count) {
+Group<T> make_group(const Work<T>& work, const std::int64_t* order, std::int64_t count,
+                    std::int64_t next_count = 0) {
   const Params<T>& p = work.params;
   Group<T> group;
   group.count = static_cast<int>(count);
@@ -163,11 +164,22 @@ Group<T> make_group(const Work<T>& work, const std::int64_t* order, std::int64_t
   for (int s = 0; s < kMostSentences; ++s) {
     const std::int64_t b = order[s < group.count ? s : 0];
     group.emissions[s] = p.emissions + p.offsets[b] * p.tags;
+    group.next_emissions[s] = p.emissions + p.offsets[s < next_count ? order[count + s] : b] * p.tags;
     group.lengths[s] = work.length(b);
     group.out_tags[s] = p.out_tags + p.offsets[b];
     group.out_scores[s] = p.out_scores + b;
   }
   return group;
+}
+
+template <typename T>
+void decode_alone(const Work<T>& work, std::int64_t b) {
+  const Params<T>& p = work.params;
+  const Tables& t = work.tables;
+  double* const alpha = static_cast<double*>(work.scratch);
+  std::uint8_t* const back = reinterpret_cast<std::uint8_t*>(alpha + 2 * p.tags);
+  decode_sentence(p.emissions + p.offsets[b] * p.tags, t.transitions, t.stride, t.start, t.end, p.tags,
+                  work.length(b), t.forward_argmax, alpha, back, p.out_tags + p.offsets[b], p.out_scores + b);
 }
 
 // `order` holds the longest first.
@@ -192,12 +204,20 @@ std::int64_t decode_in_fixed(const Work<T>& work, std::int64_t* order, std::int6
   const int fewest = by_lane && work.params.tags > kLaneTags ? width / 4 : 1;
   std::int64_t left = 0;
   while (left < count && work.length(order[left]) > kFixedTokens) ++left;
+  // So do sentences for which one lane would be left at work for half of the time. Fewer tags have no layout
+  // for a sentence alone.
+  while (by_lane && work.params.tags > kLaneTags && left + 1 < count &&
+         work.length(order[left]) > 2 * work.length(order[left + 1])) {
+    ++left;
+  }
   for (std::int64_t first = left; first < count; first += width) {
     const std::int64_t sentences = std::min<std::int64_t>(width, count - first);
     unsigned unproved = (1U << sentences) - 1U;
     if (sentences >= fewest) {
       unproved = work.kernels->fixed(work.fixed_tables, work.tables,
-                                     make_group(work, order + first, sentences), work.scratch);
+                                     make_group(work, order + first, sentences,
+                                                std::min<std::int64_t>(width, count - first - sentences)),
+                                     work.scratch);
     }
     for (std::int64_t s = 0; unproved != 0 && s < sentences; ++s) {
       order[left] = order[first + s];
@@ -212,14 +232,8 @@ void decode_piece(const Work<T>& work, const Piece& piece) {
   const Params<T>& p = work.params;
   for (std::int64_t b = piece.first; b < piece.last; ++b) p.out_scores[b] = 0;
   if (work.kernels == nullptr) {
-    double* const alpha = static_cast<double*>(work.scratch);
-    std::uint8_t* const back = reinterpret_cast<std::uint8_t*>(alpha + 2 * p.tags);
-    const Tables& t = work.tables;
     for (std::int64_t b = piece.first; b < piece.last; ++b) {
-      if (work.length(b) == 0) continue;
-      decode_sentence(p.emissions + p.offsets[b] * p.tags, t.transitions, t.stride, t.start, t.end, p.tags,
-                      work.length(b), t.forward_argmax, alpha, back, p.out_tags + p.offsets[b],
-                      p.out_scores + b);
+      if (work.length(b) > 0) decode_alone(work, b);
     }
     return;
   }

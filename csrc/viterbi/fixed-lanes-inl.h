@@ -92,7 +92,47 @@ BIONER_INLINE void lane_columns(const FixedTables& fixed_tables, const std::int3
   }
 }
 
-BIONER_INLINE F forward_large(const FixedTables& fixed_tables, std::int64_t longest, std::int32_t* x) {
+// As many to-tags as the registers hold, with all that is around them.
+#if defined(BIONER_ISA_AVX512)
+constexpr int kMostColumns = 12;
+#else
+constexpr int kMostColumns = 8;
+#endif
+
+// 5 to kMostColumns to-tags; returns how many.
+BIONER_INLINE int some_columns(int columns, const FixedTables& fixed_tables, const std::int32_t* previous,
+                               std::int32_t* row, int tag, F* most) {
+  switch (columns) {
+    case 5:
+      lane_columns<5>(fixed_tables, previous, row, tag, most);
+      break;
+    case 6:
+      lane_columns<6>(fixed_tables, previous, row, tag, most);
+      break;
+    case 7:
+      lane_columns<7>(fixed_tables, previous, row, tag, most);
+      break;
+    case 8:
+      lane_columns<8>(fixed_tables, previous, row, tag, most);
+      break;
+    case 9:
+      lane_columns<9>(fixed_tables, previous, row, tag, most);
+      break;
+    case 10:
+      lane_columns<10>(fixed_tables, previous, row, tag, most);
+      break;
+    case 11:
+      lane_columns<11>(fixed_tables, previous, row, tag, most);
+      break;
+    default:
+      lane_columns<12>(fixed_tables, previous, row, tag, most);
+  }
+  return columns;
+}
+
+// Meanwhile the emissions of the next group come nearer: sorted sentences lie anywhere.
+BIONER_INLINE F forward_large(const FixedTables& fixed_tables, const Group<float>& group,
+                              std::int64_t longest, std::int32_t* x) {
   constexpr int kLanes = Q::kLanes;
   const int tags = fixed_tables.tags;
   F most = F::set1(-kGreatest);
@@ -102,17 +142,16 @@ BIONER_INLINE F forward_large(const FixedTables& fixed_tables, std::int64_t long
   for (std::int64_t t = 1; t < longest; ++t) {
     std::int32_t* const row = x + t * tags * kLanes;
     const std::int32_t* const previous = row - tags * kLanes;
-    int tag = 0;
-    for (; tag + 8 <= tags; tag += 8) lane_columns<8>(fixed_tables, previous, row, tag, &most);
-    if (tag + 4 <= tags) {
-      lane_columns<4>(fixed_tables, previous, row, tag, &most);
-      tag += 4;
+    for (int s = 0; s < kLanes; ++s) {
+      const char* const next = reinterpret_cast<const char*>(group.next_emissions[s] + (t - 1) * tags);
+      _mm_prefetch(next, _MM_HINT_T1);
+      _mm_prefetch(next + 64, _MM_HINT_T1);
     }
-    if (tag + 2 <= tags) {
-      lane_columns<2>(fixed_tables, previous, row, tag, &most);
-      tag += 2;
+    for (int tag = 0; tag < tags;) {  // columns in equal parts
+      const int left = tags - tag;
+      const int parts = (left + kMostColumns - 1) / kMostColumns;
+      tag += some_columns((left + parts - 1) / parts, fixed_tables, previous, row, tag, &most);
     }
-    if (tag < tags) lane_columns<1>(fixed_tables, previous, row, tag, &most);
     if ((t & kRebase) == kRebase) {
       Q top = Q::load(row);
       for (int j = 1; j < tags; ++j) top = max(Q::load(row + j * kLanes), top);
@@ -224,7 +263,7 @@ unsigned fixed_lanes_k(const FixedTables& fixed_tables, const Tables& tables, co
   if constexpr (kTags > 0) {
     most = forward_small<kTags>(fixed_tables, longest, x, alphas);
   } else {
-    most = forward_large(fixed_tables, longest, x);
+    most = forward_large(fixed_tables, group, longest, x);
   }
   if constexpr (kScore) make_weights<kTags>(tables, weights);
   std::int32_t* const path = alphas + size * kLanes;

@@ -31,7 +31,8 @@ struct Tables {
 template <typename T>
 struct Group {
   const T* emissions[kMostSentences];
-  const T* emissions_end;  // of all sentences of the call
+  const T* emissions_end;                   // of all sentences of the call
+  const T* next_emissions[kMostSentences];  // of the group that comes next, if any: worth fetching
   std::int64_t lengths[kMostSentences];
   std::int64_t* out_tags[kMostSentences];
   T* out_scores[kMostSentences];
