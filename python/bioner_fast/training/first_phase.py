@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from bioner_fast.errors import BionerError
@@ -29,10 +30,21 @@ def can_share(config: TrainConfig) -> bool:
     return config.sharing == "dependent" and config.vectors is not None and not config.tune_vectors
 
 
+def seed_from(config: TrainConfig, *place: int) -> None:
+    """Start Torch's generator anew: what was drawn before, for heads of any size, must not matter.
+
+    Args:
+        config: of the run.
+        place: different for every use, or what is drawn at one place would be drawn again at another.
+    """
+    state = np.random.SeedSequence([config.seed, *place]).generate_state(1, np.uint64)
+    torch.manual_seed(int(state[0]) >> 1)
+
+
 def seed_phase(trainer: Trainer) -> None:
-    """Before each of several phases: what was drawn before, for heads of any size, must not matter."""
+    """Before each of several phases."""
     if len(trainer.phases) > 1:
-        torch.manual_seed((trainer.config.seed << 1) + trainer.at.phase)
+        seed_from(trainer.config, 1, trainer.at.phase)
 
 
 def leave(trainer: Trainer, folder: Path) -> None:

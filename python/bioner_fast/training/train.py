@@ -29,7 +29,7 @@ from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, prepare
 from bioner_fast.training.evaluation import Scores, summary
-from bioner_fast.training.first_phase import can_share
+from bioner_fast.training.first_phase import can_share, seed_from
 from bioner_fast.training.folder import RunFolder
 from bioner_fast.training.initial import Origin, start_from
 from bioner_fast.training.loop import Observer, Trainer
@@ -242,7 +242,7 @@ def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> d
 def _network(config: TrainConfig, prepared: Prepared) -> Network:
     network = _idcnn(config, prepared) if config.arch == "idcnn" else _windows(config, prepared)
     if config.sharing == "dependent":  # the first phase starts alike whatever the size of the second head
-        torch.manual_seed(config.seed)
+        seed_from(config, 0)
     network.reset()
     network.embedding.words.data = prepared.table
     network.calibrate([task.train.features for task in prepared.tasks])
