@@ -28,6 +28,22 @@ def clipped_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return result
 
 
+def joint_cross_entropy(logits: Tensor, columns: Tensor, owner: Tensor) -> Tensor:
+    """:func:`clipped_cross_entropy` of heads whose logits lie side by side; every row belongs to one of them.
+
+    Args:
+        logits: [N, K], K the tags of all heads.
+        columns: int64 [N], the column of each row's tag; its head is the one that the column belongs to.
+        owner: int64 [K], the head of each column.
+
+    Returns:
+        A scalar, the sum over rows. No launch on a GPU depends on which rows belong to which head.
+    """
+    others = owner != owner.index_select(0, columns)[:, None]
+    gold = F.log_softmax(logits.masked_fill(others, -math.inf), 1).gather(1, columns[:, None])
+    return -gold.clamp(LEAST, MOST).sum()
+
+
 def loss_and_gradient(logits: Tensor, targets: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """:func:`clipped_cross_entropy` divided by ``size``, and its gradient [N, K] for the logits."""
     log_probabilities = F.log_softmax(logits, 1)

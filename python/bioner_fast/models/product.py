@@ -1,7 +1,9 @@
-"""Matrix products of training in bfloat16, with float32 weights, sums and gradients."""
+"""Matrix products of training in bfloat16, with float32 weights, sums and gradients; TF32 on GPUs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -24,6 +26,23 @@ def dropout(values: Tensor, share: float, dtype: torch.dtype | None = None) -> T
             return values
         return gated.dropout(values, share, gated.seeds(1)[0] if share > 0 else 0, dtype)
     return F.dropout(values, share).to(dtype or values.dtype)
+
+
+@contextmanager
+def on_gpus(*, tf32: bool) -> Iterator[None]:
+    """Within, float32 products on GPUs round their operands to TF32 or, without, are those of a CPU.
+
+    Whatever was set before is set again afterwards. Sums of bfloat16 products are kept in float32.
+    """
+    precision, matmul = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
+    reduced = matmul.allow_bf16_reduced_precision_reduction
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    matmul.allow_bf16_reduced_precision_reduction = False
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        matmul.allow_bf16_reduced_precision_reduction = reduced
 
 
 def linear(values: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -141,6 +141,18 @@ class Tower(nn.Module):
         ]
         return self._top(torch.cat(outputs, 1).relu_(), product)
 
+    def unfolded(self, windows: Tensor, product: torch.dtype | None = None) -> Tensor:
+        """As :meth:`gathered`, by one product for each width: on a GPU launches cost more than copies."""
+        if not self.widths:
+            return self._top(windows, product)
+        windows = windows.to(product or windows.dtype)
+        outputs = [
+            linear(runs.reshape(-1, runs.shape[2]), kernel.view(self.filters, -1), bias, product)
+            for width, kernel, bias in zip(self.widths, self.kernels, self.biases, strict=True)
+            for runs in (windows.unfold(1, width * self.dim, self.dim),)
+        ]
+        return self._top(torch.cat([out.view(len(windows), -1) for out in outputs], 1).relu_(), product)
+
     def _top(self, features: Tensor, product: torch.dtype | None) -> Tensor:
         drops = self.training and self.dropout > 0
         last = len(self.hidden) - 1

@@ -24,7 +24,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "normalization": ("default", "published"),
     "vector_precision": ("float16", "float32"),
     "dropout_mask": ("token", "batch"),
-    "precision": ("float32", "bfloat16"),
+    "precision": ("float32", "tf32", "bfloat16"),
+    "cuda_graphs": ("auto", "off"),
     "selection": ("devel", "last"),
     "device": ("auto", "cpu", "cuda"),
 }
@@ -160,7 +161,12 @@ class TrainConfig:
     selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
     test: bool = _flag(True, "Score the test split at the end; with --no-test it is not even read.")
     precision: str = _flag(
-        "float32", "Of the matrix products in training: float32, or bfloat16 (weights and sums stay float32)."
+        "float32",
+        "Of the matrix products in training: float32, tf32 (GPUs only: operands rounded to 10 bits) or "
+        "bfloat16 (weights and sums stay float32).",
+    )
+    cuda_graphs: str = _flag(
+        "auto", "GPUs, cnn with fixed vectors: replay whole steps as CUDA graphs (auto), or off."
     )
     seed: int = _flag(1, "Seed of everything random.")
     threads: int | None = _flag(None, "CPU threads  [default: all cores]")

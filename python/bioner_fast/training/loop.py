@@ -33,6 +33,7 @@ from bioner_fast.training.phases import Phase, plan_phases
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import draw_slice
+from bioner_fast.training.step import Step
 from bioner_fast.training.window_step import make_step
 
 # Steps between looks at the loss: reading it makes a device wait.
@@ -104,6 +105,7 @@ class Trainer:
         self.optimizer = self._optimizer()
         self.average = self._average()
         self.constraints = None
+        self._step: Step | None = None
         if config.decoder == "crf":
             self._check_legal()
             self.constraints = [constraints(head.tagset, network.embedding.words) for head in heads]
@@ -183,7 +185,7 @@ class Trainer:
         plan = batches.plan(self.random, start, end, at.epoch)
         label = self._label(phase, at.epoch + 1)
         self.network.train()
-        step = make_step(self.network, self.optimizer, self.average, self.constraints, self.ranks)
+        step = self._step_of(phase)
         pending: list[Tensor] = []
         tokens = 0
         began = time.monotonic()
@@ -219,6 +221,15 @@ class Trainer:
                 self.save()
         look()
         self.seconds += time.monotonic() - began
+
+    def _step_of(self, phase: Phase) -> Step:
+        """The phase's, kept from epoch to epoch: it may hold a CUDA graph."""
+        if self._step is None or self._step.optimizer is not self.optimizer:
+            self._step = make_step(
+                self.network, self.optimizer, self.average, self.constraints, self.ranks,
+                size=phase.step_size, graphs=self.config.cuda_graphs == "auto",
+            )  # fmt: skip
+        return self._step
 
     def _read_losses(self, pending: list[Tensor]) -> float:
         """Add losses to the epoch's sum, one by one: whenever read, the sum is the same. Their mean."""

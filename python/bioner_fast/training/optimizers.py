@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +12,8 @@ from bioner_fast.ops import step
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 ADAMW_BETA2 = 0.98  # a memory of fifty steps: runs have few thousands
+# So many steps that Adam's corrections for the start are 1.
+_ENDLESS = 1e6
 
 
 class Optimizer:
@@ -60,6 +62,8 @@ class Optimizer:
         # The fused kernels take the number of steps as tensors, one for each parameter.
         device = self._values[0].device if self._values else torch.device("cpu")
         self._count = torch.zeros((), device=device)
+        # The kernels of a GPU read a learning rate in float32.
+        self._rate = self._count.to(torch.float32 if device.type == "cuda" else torch.float64)
         if table is not None and kind != "sgd":
             # Pages of zeros that are never touched take no memory.
             self._moments = {"first": torch.zeros_like(table), "second": torch.zeros_like(table)}
@@ -91,6 +95,33 @@ class Optimizer:
             self._low.clear()
         if self.table is not None and row_gradients is not None:
             self._step_rows(self.table, self.table_learning_rate * self._factor, *row_gradients)
+
+    def advance(self) -> None:
+        """Count a step, and write to the device what differs between steps; :meth:`apply` does the rest."""
+        self.steps += 1
+        rate, count = self.learning_rate * self._factor, float(self.steps)
+        if self.kind == "adam":  # with all corrections in the rate, epsilon stays as it is
+            rate *= math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
+            count = _ENDLESS
+        self._rate.fill_(rate)
+        self._count.fill_(count)
+
+    def apply(self, gradients: Sequence[Tensor]) -> None:
+        """Update the parameters after :meth:`advance`, by launches that are the same for every step.
+
+        The two together are :meth:`step`, in a form that a CUDA graph can hold.
+
+        Args:
+            gradients: of all parameters, in their order.
+        """
+        grads = list(gradients)
+        with torch.no_grad():
+            if self.clip > 0:
+                _clip(grads, self.clip)
+            if self.kind == "sgd":
+                torch._foreach_sub_(self._values, torch._foreach_mul(grads, self._rate))
+            else:
+                self._adam(self._values, grads, self._first, self._second, self._rate, EPSILON)
 
     @property
     def _factor(self) -> float:
@@ -163,10 +194,22 @@ class Optimizer:
         if self.kind == "sgd":
             torch._foreach_add_(values, gradients, alpha=-rate)
             return
-        adam, epsilon, beta2 = torch._fused_adamw_, EPSILON, ADAMW_BETA2
-        if self.kind == "adam":
-            adam, epsilon, beta2 = torch._fused_adam_, EPSILON / math.sqrt(1 - BETA2**self.steps), BETA2
+        epsilon = EPSILON / math.sqrt(1 - BETA2**self.steps) if self.kind == "adam" else EPSILON
         self._count.fill_(self.steps)
+        self._adam(values, gradients, first, second, rate, epsilon)
+
+    def _adam(
+        self,
+        values: list[Tensor],
+        gradients: list[Tensor],
+        first: list[Tensor],
+        second: list[Tensor],
+        rate: float | Tensor,
+        epsilon: float,
+    ) -> None:
+        adam, beta2 = (
+            (torch._fused_adam_, BETA2) if self.kind == "adam" else (torch._fused_adamw_, ADAMW_BETA2)
+        )
         adam(
             values, gradients, first, second, [], [self._count] * len(gradients),
             lr=rate, beta1=BETA1, beta2=beta2, weight_decay=self._weight_decay, eps=epsilon, amsgrad=False,

@@ -20,6 +20,12 @@ class Phase:
     sliced: bool  # whether --percent-keep applies
     redraw: bool  # whether its slice is drawn anew every epoch
 
+    @property
+    def step_size(self) -> int | None:
+        """Tokens of a batch, short ones at an end apart; None where batches differ in size."""
+        fixed = isinstance(self.batches, TokenBatches | SpanBatches)
+        return self.batches.batch_size if fixed else None
+
 
 def plan_phases(config: TrainConfig, prepared: Prepared, processes: int = 1) -> list[Phase]:
     """The published course of training for each kind of sharing; an idcnn has one phase of sentences.

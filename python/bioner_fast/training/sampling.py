@@ -115,12 +115,17 @@ class TokenBatches:
 
     def batches(self, plan: list[npt.NDArray[np.int64]], first: int = 0) -> Iterator[Batch]:
         """The batches of a plan from number ``first`` on."""
-        device = self.text.tags.device
+        if not plan[first:]:
+            return
+        # To the device all at once: a copy for each batch would wait for the steps before it.
+        order = torch.from_numpy(np.concatenate(plan[first:])).to(self.text.tags.device)
+        sizes = [len(numbers) for numbers in plan[first:]]
         head = self.text.heads[0]
-        for numbers in plan[first:]:
-            tokens = torch.from_numpy(numbers).to(device)
-            size = len(numbers)
-            yield Batch(self.text.features, tokens, ((head, slice(0, size), self.text.tags[tokens]),), size)
+        ends = np.cumsum(sizes).tolist()
+        tags = self.text.tags[order]
+        for size, end in zip(sizes, ends, strict=True):
+            rows = slice(end - size, end)
+            yield Batch(self.text.features, order[rows], ((head, slice(0, size), tags[rows]),), size)
 
 
 class SentenceBatches:

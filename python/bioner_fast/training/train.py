@@ -22,6 +22,7 @@ from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
 from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.product import on_gpus
 from bioner_fast.models.tower import Tower
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
@@ -112,6 +113,8 @@ def train(
             return _read_result(folder)
     threads_before = torch.get_num_threads()
     device = choose_device(config.device)
+    if config.precision == "tf32" and device.type != "cuda":
+        raise UsageError("--precision tf32: only GPUs have it; take float32 or bfloat16")
     config = _fixed(config.resolved(), device)
     folder = RunFolder(config.out or "")
     devices = [device] if device.type == "cuda" else []
@@ -144,7 +147,8 @@ def _train(
     if folder.checkpoints.exists():
         trainer.load()
         logger.info("going on from step %d", trainer.at.step)
-    trainer.run()
+    with on_gpus(tf32=config.precision == "tf32") if device.type == "cuda" else nullcontext():
+        trainer.run()
     if not ranks.first:
         ranks.wait()
         return _read_result(folder)

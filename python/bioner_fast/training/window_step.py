@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bioner_fast.log import logger
 from bioner_fast.models.base import Network
 from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.loss import loss_and_gradient
@@ -23,6 +24,7 @@ from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.models.tower import Tower
 from bioner_fast.ops import gated, step
 from bioner_fast.training.averaging import Average
+from bioner_fast.training.graph_step import GraphStep, why_not
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
@@ -46,8 +48,22 @@ def make_step(
     average: Average | None = None,
     constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
     ranks: Ranks | None = None,
+    *,
+    size: int | None = None,
+    graphs: bool = False,
 ) -> Step:
-    """The fastest step for a network (arguments as for :class:`bioner_fast.training.step.Step`)."""
+    """The fastest step for a network.
+
+    Args:
+        network, optimizer, average, constraints, ranks: as for :class:`bioner_fast.training.step.Step`.
+        size: tokens of a batch (short ones apart); None if they vary.
+        graphs: whether steps on a GPU may be CUDA graphs.
+    """
+    if graphs and network.embedding.words.is_cuda:
+        reason = why_not(network, optimizer, constraints, ranks or Ranks(), size)
+        if reason is None and isinstance(network, TaggingNetwork) and size is not None:
+            return GraphStep(network, optimizer, average, size=size)
+        logger.info("no CUDA graph of the training step: %s", reason)
     if constraints is None and isinstance(network, TaggingNetwork) and writes_out(network):
         return WindowStep(network, optimizer, average, ranks=ranks)
     return Step(network, optimizer, average, constraints, ranks)

@@ -1,0 +1,184 @@
+"""Steps of the published networks on a GPU, recorded once as a CUDA graph and replayed.
+
+A step is about a hundred short launches, and launching them costs more than running them. Batches nearly all
+have one size, so a whole step (look-up, towers, dropout, loss, gradients, optimiser) is one fixed list of
+launches over tensors that stay where they are. Text, windows and tags are on the device already: taking a
+batch copies rows there, and nothing waits for the device.
+
+So that no launch depends on the tokens, windows are computed one by one (the gathered form), and the heads of
+a phase side by side: a row's other heads are masked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from bioner_fast.log import logger
+from bioner_fast.models.base import Network
+from bioner_fast.models.layout import id_windows
+from bioner_fast.models.loss import joint_cross_entropy
+from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.tower import Tower
+from bioner_fast.training.averaging import Average
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.ranks import Ranks
+from bioner_fast.training.sampling import Batch
+from bioner_fast.training.step import Step
+
+# Steps before the capture: libraries choose their kernels and take their memory in the first ones.
+WARM_UP = 3
+
+
+def why_not(
+    network: Network, optimizer: Optimizer, constraints: object | None, ranks: Ranks, size: int | None
+) -> str | None:
+    """Why :class:`GraphStep` cannot take the steps of a run; None if it can.
+
+    Args:
+        network, optimizer, constraints, ranks: as for :class:`bioner_fast.training.step.Step`.
+        size: tokens of a batch; None if they vary.
+    """
+    if not isinstance(network, TaggingNetwork):
+        return "this architecture's steps depend on their sentences"
+    if constraints is not None:
+        return "the loss is that of a CRF"
+    if optimizer.table is not None or network.embedding.caps is not None:
+        return "word vectors or a capitalisation embedding are trained"
+    if any(isinstance(tower, Tower) and tower.batch_mask and tower.dropout > 0 for tower in network.towers):
+        return "a dropout mask for a batch changes what is computed"
+    if not ranks.alone:
+        return "several processes train together"
+    if size is None:
+        return "batches of whole sentences differ in size"
+    return None
+
+
+class GraphStep(Step):
+    """Takes the steps of a run for which :func:`why_not` has no reason.
+
+    The first batches of the full size launch their work one by one, then the graph is captured; these are
+    steps like all others. Batches of another size are left to :class:`bioner_fast.training.step.Step`, and so
+    is everything if the capture fails. On a CPU nothing is captured: the same work, for tests.
+
+    Args:
+        network, optimizer, average: as for :class:`bioner_fast.training.step.Step`; on their device.
+        size: tokens of a batch.
+
+    Attributes:
+        captured: whether a graph is replayed.
+
+    Example:
+        >>> step = GraphStep(network, optimizer, size=200)  # doctest: +SKIP
+    """
+
+    network: TaggingNetwork
+
+    def __init__(
+        self, network: TaggingNetwork, optimizer: Optimizer, average: Average | None = None, *, size: int
+    ) -> None:
+        super().__init__(network, optimizer, average)
+        words = network.embedding.words
+        self._size, self._device = size, words.device
+        self._words = network.low_words(network.training_product or words.dtype)
+        self._heads: list[nn.Linear] = []
+        self._first: dict[int, int] = {}  # column of the first tag of each head
+        owner: list[int] = []
+        for number, layer in enumerate(network.heads):
+            if f"heads.{number}.weight" in optimizer.parameters:
+                assert isinstance(layer, nn.Linear)
+                self._heads.append(layer)
+                self._first[number] = len(owner)
+                owner += [number] * layer.out_features
+        # Heads that learn together see the same towers.
+        self._towers = [network.towers[tower] for tower in network.inputs[owner[0]]]
+        self._owner = torch.tensor(owner, device=self._device)
+        self._ids = torch.zeros(size, network.shape.window, dtype=torch.int64, device=self._device)
+        self._columns = torch.zeros(size, dtype=torch.int64, device=self._device)
+        self._loss = torch.zeros((), dtype=words.dtype, device=self._device)
+        self._stream: Any = None
+        if words.is_cuda:
+            self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._taken, self._refused = 0, False
+
+    @property
+    def captured(self) -> bool:
+        """See the class."""
+        return self._graph is not None
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Learn from a batch (see :class:`bioner_fast.training.step.Step`)."""
+        if batch.size != self._size:
+            return super().__call__(batch)
+        if self._stream is not None and self._taken == WARM_UP and not self._refused:
+            self._capture()
+        if self._refused:
+            return super().__call__(batch)
+        self._taken += 1
+        self._load(batch)
+        self.optimizer.advance()
+        if self._graph is not None:
+            self._graph.replay()
+        else:
+            self._launch()
+        if self.average is not None:
+            self.average.update(self.optimizer.steps)
+        return self._loss.clone()
+
+    def _load(self, batch: Batch) -> None:
+        """Copy a batch to where the step reads it."""
+        windows, _ = id_windows(batch.features, self.network.shape.window)
+        if isinstance(batch.tokens, Tensor):
+            torch.index_select(windows, 0, batch.tokens, out=self._ids)
+        else:
+            self._ids.copy_(windows[batch.tokens])
+        for head, rows, tags in batch.parts:
+            torch.add(tags, self._first[head], out=self._columns[rows])
+
+    def _work(self) -> None:
+        """The step that is recorded."""
+        product = self.network.training_product
+        windows = self._words.index_select(0, self._ids.view(-1)).view(self._size, -1)
+        hidden = _joined([tower.unfolded(windows, product) for tower in self._towers], 1)  # type: ignore[operator]
+        weight, bias = (_joined([getattr(h, name) for h in self._heads], 0) for name in ("weight", "bias"))
+        loss = joint_cross_entropy(F.linear(hidden, weight, bias), self._columns, self._owner) / self._size
+        # Without .grad of the parameters, whose memory would belong to the graph.
+        self.optimizer.apply(torch.autograd.grad(loss, list(self.optimizer.parameters.values())))
+        self._loss.copy_(loss.detach())
+
+    def _launch(self) -> None:
+        """Do the work now; on a GPU beside the default stream, as a capture wants it."""
+        if self._stream is None:
+            self._work()
+            return
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            self._work()
+        current.wait_stream(self._stream)
+
+    def _capture(self) -> None:
+        """Record the work; nothing is computed."""
+        generator = torch.cuda.default_generators[self._device.index or 0]
+        before = generator.clone_state()
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.device(self._device), torch.cuda.graph(graph):
+                self._work()
+        except RuntimeError as error:
+            self._refused = True
+            logger.warning("no CUDA graph, steps launch their work: %s", str(error).splitlines()[0])
+            torch.cuda.synchronize(self._device)
+            # A capture that was broken off leaves the generator as if it went on.
+            generator.graphsafe_set_state(before)
+            return
+        self._graph = graph
+
+
+def _joined(parts: Sequence[Tensor], dim: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), dim)
