@@ -1,5 +1,6 @@
 """What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one,
-and tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained briefly).
+tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained briefly), and
+a published training run beside plain PyTorch on the same GPU (BIONER_BENCHMARK_STEPS of its steps).
 
 Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
 are timed from a synchronised device to a synchronised device, so launches are part of them.
@@ -12,24 +13,36 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from bench_training import BATCH, RATE, ROWS, network_of, text, windows_and_tags
 from bioner_fast import _ops, ops
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
+from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.product import on_gpus
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.stream import tag_stream
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.graph_step import WARM_UP, GraphStep
+from bioner_fast.training.loop import LOSS_EVERY
+from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.sampling import Batch, SpanBatches, TrainingText
+from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
+from bioner_fast.training.window_step import make_step
 from chains import load_parameters, make_chains, padded_batches
 from conftest import tokens
 from shapes import WIDTH, WINDOW, packed_offsets
+from training_peers import PlainCnn, plain_cnn_steps
 
 SENTENCES = 100_000
 MEAN_LENGTH = 26
 TAGS = 25
+STEPS = int(os.environ.get("BIONER_BENCHMARK_STEPS", "20000"))
 
 
 def missing_cuda() -> str | None:
@@ -182,3 +195,77 @@ def test_tagging(graphs, precision, model, measure, monkeypatch) -> None:
         run, tokens=n, moved=len(text) * len(texts), rounds=3, device=torch.cuda.get_device_name(),
         precision=precision, graphs=graphs == "1",
     ) == len(found) * len(texts)  # fmt: skip
+
+
+def corpus_on_gpu(n: int) -> TrainingText:
+    made = text(n, ROWS)
+    return TrainingText(made.features.to("cuda"), made.tags.cuda(), made.bounds, made.heads)
+
+
+def learns(network: TaggingNetwork, graphs: bool = True) -> Step:
+    return make_step(network, Optimizer("adam", network.learning([0]), RATE), size=BATCH, graphs=graphs)
+
+
+def batches_of_a_run(corpus: TrainingText, steps: int) -> list[Batch]:
+    """As in a published run: tokens in a row from random starts (short batches at the end left out)."""
+    spans = SpanBatches(corpus, BATCH, steps, steps)
+    plan = spans.plan(np.random.default_rng(0), 0, corpus.bounds[-1] - BATCH)
+    plan[:, 0] = np.minimum(plan[:, 0], corpus.bounds[-1] - BATCH)
+    plan[:, 1] = plan[:, 0] + BATCH
+    return list(spans.batches(plan))
+
+
+def assert_graph_learns_what_plain_pytorch_learns() -> None:
+    """Losses in float64 at dropout 0; the kernels of a GPU take the learning rate in float32."""
+    ours = network_of("cnn", ROWS, 0.0).double().cuda()
+    plain = PlainCnn(ours).cuda()
+    corpus = corpus_on_gpu(10_000)
+    step, peer_step = learns(ours), plain_cnn_steps(plain, RATE)
+    for batch in batches_of_a_run(corpus, WARM_UP + 20):
+        ids, tags = windows_and_tags(corpus, batch, 1)
+        torch.testing.assert_close(
+            step(batch), peer_step(ids, [part.cuda() for part in tags]), rtol=0, atol=1e-8
+        )
+    assert isinstance(step, GraphStep)
+    assert step.captured
+
+
+@pytest.mark.benchmark(group=f"GPU: CNN training, {STEPS:,} steps of {BATCH}, Adam, dropout 0.75")
+@pytest.mark.parametrize(
+    "side", ["float32", "tf32", "bfloat16", "float32 launches", "pytorch float32", "pytorch tf32"]
+)
+def test_training(side, measure) -> None:
+    """Batches lie on the device on both sides; losses are read every LOSS_EVERY steps, as in a run."""
+    assert_graph_learns_what_plain_pytorch_learns()
+    corpus = corpus_on_gpu(tokens(100_000))
+    network = network_of("cnn", ROWS, 0.75).cuda()
+    network.training_product = torch.bfloat16 if side == "bfloat16" else None
+    step: Callable[..., torch.Tensor]
+    if side.startswith("pytorch"):
+        step = plain_cnn_steps(PlainCnn(network).cuda(), RATE)
+        distinct = batches_of_a_run(corpus, min(STEPS, 500))
+        pairs = [windows_and_tags(corpus, batch, 1) for batch in distinct]
+        arguments: list[tuple[Any, ...]] = [(ids, [part.cuda() for part in tags]) for ids, tags in pairs]
+        role: dict[str, Any] = {"role": "peer", "peer": f"PyTorch, plain, {side.split()[1]}"}
+    else:
+        step = learns(network, graphs="launches" not in side)
+        arguments = [(batch,) for batch in batches_of_a_run(corpus, STEPS)]
+        role = {"role": "ours"} if side == "float32" else {"role": "option", "peer": f"bioner_fast {side}"}
+
+    def run(steps: int = STEPS) -> float:
+        pending, total = [], 0.0
+        for number in range(steps):
+            pending.append(step(*arguments[number % len(arguments)]))
+            if len(pending) == LOSS_EVERY or number == steps - 1:
+                total += sum(torch.stack(pending).tolist())
+                pending.clear()
+        return total
+
+    with on_gpus(tf32="tf32" in side):
+        run(min(STEPS, 2 * LOSS_EVERY))  # kernels are chosen, the graph is captured
+        total = measure(
+            run, tokens=STEPS * BATCH, moved=0, rounds=1, warmup_rounds=0, steps=STEPS,
+            device=torch.cuda.get_device_name(), **role,
+        )  # fmt: skip
+    assert np.isfinite(total)
+    assert not isinstance(step, GraphStep) or step.captured

@@ -5,9 +5,10 @@
 #   benchmarks/gpu.sh [--dry-run] [python]
 #
 # --dry-run prints the commands and runs none of them. From the environment: OUT, a folder for raw results;
-# SKIP_SANITIZER=1; BUDGET_S, seconds for the whole of it (default 540): a step whose time has come is cut short, the
-# results that there are get written, and the exit status is not 0. The order is: build, quick tests, benchmarks, all tests,
-# sanitizers, because the first minutes on such a machine are the sure ones.
+# BIONER_BENCHMARK_STEPS, steps of each timed training run (default 20000); SKIP_SANITIZER=1;
+# BUDGET_S, seconds for the whole of it (default 540): a step whose time has come is cut short, the results that there
+# are get written, and the exit status is not 0. The order is: build, quick tests, benchmarks, all tests, sanitizers,
+# because the first minutes on such a machine are the sure ones.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dry=""
@@ -77,7 +78,7 @@ must quick-tests "$py" -m pytest -q -x -p no:cacheprovider tests/ops \
   -k "cuda and (reference or bit_for_bit or stream) and not compile"
 do_step benchmarks "$py" -m pytest -q -p no:cacheprovider benchmarks/bench_gpu.py \
   --benchmark-json="$out/results.json" || true
-do_step tests "$py" -m pytest -q -p no:cacheprovider tests/ops tests/tagging -k cuda || true
+do_step tests "$py" -m pytest -q -p no:cacheprovider tests/ops tests/tagging tests/training -k cuda || true
 if [[ -z ${SKIP_SANITIZER:-} ]]; then
   for tool in memcheck racecheck; do
     # Small shapes: a sanitizer is a hundred times slower.
