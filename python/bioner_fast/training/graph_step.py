@@ -1,6 +1,6 @@
 """Steps of the published networks on a GPU, recorded once as a CUDA graph and replayed.
 
-A step is about a hundred short launches, and launching them costs more than running them. Batches nearly all
+A step is some seventy short launches, likely to cost more to launch than to run. Batches nearly all
 have one size, so a whole step (look-up, towers, dropout, loss, gradients, optimiser) is one fixed list of
 launches over tensors that stay where they are. Text, windows and tags are on the device already: taking a
 batch copies rows there, and nothing waits for the device.
