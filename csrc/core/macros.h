@@ -16,3 +16,12 @@
 #define BIONER_INLINE inline __attribute__((always_inline))
 #define BIONER_RESTRICT __restrict__
 #endif
+
+// Before a loop: no two of its arrays overlap, however many they are.
+#if defined(__clang__)
+#define BIONER_APART _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__) && !defined(__CUDACC__)
+#define BIONER_APART _Pragma("GCC ivdep")
+#else
+#define BIONER_APART
+#endif

@@ -2,48 +2,11 @@
 // it.
 #include <pybind11/pybind11.h>
 
-#include "bindings/tensor.h"
+#include "bindings/product.h"
 #include "gated/gated.h"
 
 namespace bioner::bindings {
 namespace {
-
-void require_cpu(const Tensor& tensor) {
-  if (tensor.is_cuda) throw py::value_error("`" + tensor.name + "` must be on the CPU");
-}
-
-Scalar full_scalar(const Tensor& tensor) {
-  tensor.require_dtype({DType::kFloat32, DType::kFloat64});
-  require_cpu(tensor);
-  return tensor.dtype == DType::kFloat64 ? Scalar::kFloat64 : Scalar::kFloat32;
-}
-
-// The type of a product's operand beside values of type `scalar`.
-Scalar product_scalar(const Tensor& tensor, const Tensor& values) {
-  require_cpu(tensor);
-  if (values.dtype == DType::kFloat64) {
-    tensor.require_dtype({DType::kFloat64});
-    return Scalar::kFloat64;
-  }
-  tensor.require_dtype({DType::kFloat32, DType::kBFloat16});
-  return tensor.dtype == DType::kBFloat16 ? Scalar::kBFloat16 : Scalar::kFloat32;
-}
-
-void require_like(const Tensor& tensor, const Tensor& values, std::initializer_list<std::int64_t> shape,
-                  const char* meaning) {
-  require_cpu(tensor);
-  tensor.require_dtype({values.dtype}).require_shape(shape, meaning);
-}
-
-gated::Drop drop_of(std::uint64_t seed, double share) {
-  if (!(share >= 0.0 && share < 1.0)) throw py::value_error("`share` must be at least 0 and below 1");
-  constexpr double kAll = 4294967296.0;
-  const double kept = (1.0 - share) * kAll;
-  // A share below 1e-16 is none: there is no number of 32 bits for it.
-  const auto threshold = kept >= kAll ? 0U : static_cast<std::uint32_t>(kept < 1.0 ? 1.0 : kept);
-  return {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32), threshold,
-          1.0 / (1.0 - share)};
-}
 
 // values [n, C] (or the gradient of it), rows [n, taps * C]; first and last int64 [n], or None for one tap.
 gated::Taps checked_taps(const Tensor& values, const Tensor& rows, const Tensor& first, const Tensor& last,
@@ -51,7 +14,7 @@ gated::Taps checked_taps(const Tensor& values, const Tensor& rows, const Tensor&
   gated::Taps op{};
   op.scalar = full_scalar(values);
   values.require_rank(2);
-  op.product = product_scalar(rows, values);
+  op.product = product_scalar(rows, op.scalar);
   op.tokens = values.shape[0];
   op.width = values.shape[1];
   op.taps = first.present() ? 3 : 1;
@@ -98,7 +61,7 @@ void gated_taps_grad(const py::object& grad_object, const py::object& residual_o
   const Tensor last = Tensor::optional(last_object, "last");
   const Tensor out = Tensor::from(out_object, "out");
   gated::Taps op = checked_taps(out, grad, first, last, shift, dilation, seed, share);
-  if (residual.present()) require_like(residual, out, {op.tokens, op.width}, "[N, C]");
+  if (residual.present()) require_like(residual, out.dtype, {op.tokens, op.width}, "[N, C]");
   op.residual = residual.present() ? residual.data : nullptr;
   op.rows = grad.data;
   op.out = out.data;
@@ -113,14 +76,14 @@ gated::Gate checked_gate(const Tensor& rows, const Tensor& bias, const Tensor& h
   gated::Gate op{};
   op.scalar = full_scalar(hidden);
   hidden.require_rank(2);
-  op.product = product_scalar(rows, hidden);
+  op.product = product_scalar(rows, op.scalar);
   op.tokens = hidden.shape[0];
   op.width = hidden.shape[1];
   op.epsilon = epsilon;
   rows.require_shape({op.tokens, 2 * op.width}, "[N, 2 * C]");
-  require_like(bias, hidden, {2 * op.width}, "[2 * C]");
-  require_like(weight, hidden, {op.width}, "[C]");
-  require_like(stats, hidden, {op.tokens, 2}, "[N, 2]");
+  require_like(bias, hidden.dtype, {2 * op.width}, "[2 * C]");
+  require_like(weight, hidden.dtype, {op.width}, "[C]");
+  require_like(stats, hidden.dtype, {op.tokens, 2}, "[N, 2]");
   op.rows = rows.data;
   op.bias = bias.data;
   op.hidden = hidden.data;
@@ -141,8 +104,8 @@ void gated_gate(const py::object& rows_object, const py::object& bias_object, co
   const Tensor stats = Tensor::from(stats_object, "stats");
   const Tensor out = Tensor::from(out_object, "out");
   gated::Gate op = checked_gate(rows, bias, hidden, weight, stats, epsilon);
-  require_like(shift, hidden, {op.width}, "[C]");
-  require_like(out, hidden, {op.tokens, op.width}, "[N, C]");
+  require_like(shift, hidden.dtype, {op.width}, "[C]");
+  require_like(out, hidden.dtype, {op.tokens, op.width}, "[N, C]");
   op.shift = shift.data;
   op.out = out.data;
   const simd::Level level = simd::active();
@@ -170,14 +133,14 @@ void gated_gate_grad(const py::object& grad_object, const py::object& rows_objec
   const Tensor grad_shift = Tensor::from(grad_shift_object, "grad_shift");
   const Tensor grad_bias = Tensor::from(grad_bias_object, "grad_bias");
   gated::Gate op = checked_gate(rows, bias, hidden, weight, stats, 0.0);
-  require_like(grad, hidden, {op.tokens, op.width}, "[N, C]");
-  require_like(workspace, hidden, {gated::block_count(op.tokens), 4 * op.width}, "[blocks, 4 * C]");
+  require_like(grad, hidden.dtype, {op.tokens, op.width}, "[N, C]");
+  require_like(workspace, hidden.dtype, {gated::block_count(op.tokens), 4 * op.width}, "[blocks, 4 * C]");
   require_cpu(grad_rows);
   grad_rows.require_dtype({rows.dtype}).require_shape({op.tokens, 2 * op.width}, "[N, 2 * C]");
-  require_like(grad_hidden, hidden, {op.tokens, op.width}, "[N, C]");
-  require_like(grad_weight, hidden, {op.width}, "[C]");
-  require_like(grad_shift, hidden, {op.width}, "[C]");
-  require_like(grad_bias, hidden, {2 * op.width}, "[2 * C]");
+  require_like(grad_hidden, hidden.dtype, {op.tokens, op.width}, "[N, C]");
+  require_like(grad_weight, hidden.dtype, {op.width}, "[C]");
+  require_like(grad_shift, hidden.dtype, {op.width}, "[C]");
+  require_like(grad_bias, hidden.dtype, {2 * op.width}, "[2 * C]");
   op.grad = grad.data;
   op.workspace = workspace.data;
   op.grad_rows = grad_rows.data;

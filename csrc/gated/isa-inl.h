@@ -6,15 +6,6 @@
 
 #include "gated/isa.h"
 
-// No two of a loop's arrays overlap: more of them than the compiler is willing to compare.
-#if defined(__clang__)
-#define BIONER_APART _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define BIONER_APART _Pragma("GCC ivdep")
-#else
-#define BIONER_APART
-#endif
-
 namespace bioner::gated::BIONER_LEVEL {
 namespace {
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gated/gated.h"
+#include "runtime/levels.h"
 
 namespace bioner::gated {
 
@@ -14,20 +15,6 @@ struct Kernels {
   void (*gate_backward)(const Gate& op, std::int64_t begin, std::int64_t end);
 };
 
-namespace scalar {
-extern const Kernels kernels;
-}
-namespace avx2 {
-extern const Kernels kernels;
-}
-namespace avx512 {
-extern const Kernels kernels;
-}
-namespace wide {
-extern const Kernels kernels;
-}
-namespace neon {
-extern const Kernels kernels;
-}
+BIONER_DECLARE_KERNELS
 
 }  // namespace bioner::gated

@@ -40,3 +40,55 @@ constexpr const auto* of_type(const Table32& f32, const Table64& f64) {
 #else
 #define BIONER_LEVEL_CASES(T)
 #endif
+
+// Kernel folders whose table does not depend on the element type: `ISA::kernels` of a type `Kernels`, for the
+// levels of the build.
+#define BIONER_DECLARE_KERNELS  \
+  namespace scalar {            \
+  extern const Kernels kernels; \
+  }                             \
+  namespace avx2 {              \
+  extern const Kernels kernels; \
+  }                             \
+  namespace avx512 {            \
+  extern const Kernels kernels; \
+  }                             \
+  namespace wide {              \
+  extern const Kernels kernels; \
+  }                             \
+  namespace neon {              \
+  extern const Kernels kernels; \
+  }                             \
+  const Kernels& kernels_for(simd::Level level);
+
+#if defined(BIONER_X86_LEVELS) && defined(BIONER_TEST_LEVELS)
+#define BIONER_KERNEL_CASES            \
+  case ::bioner::simd::Level::kAvx2:   \
+    return avx2::kernels;              \
+  case ::bioner::simd::Level::kAvx512: \
+    return avx512::kernels;            \
+  case ::bioner::simd::Level::kWide:   \
+    return wide::kernels;
+#elif defined(BIONER_X86_LEVELS)
+#define BIONER_KERNEL_CASES            \
+  case ::bioner::simd::Level::kAvx2:   \
+    return avx2::kernels;              \
+  case ::bioner::simd::Level::kAvx512: \
+    return avx512::kernels;
+#elif defined(BIONER_ARM_LEVELS)
+#define BIONER_KERNEL_CASES          \
+  case ::bioner::simd::Level::kNeon: \
+    return neon::kernels;
+#else
+#define BIONER_KERNEL_CASES
+#endif
+
+// In cpu.cpp: the table of a level.
+#define BIONER_DEFINE_KERNELS_FOR                 \
+  const Kernels& kernels_for(simd::Level level) { \
+    switch (level) {                              \
+      BIONER_KERNEL_CASES                         \
+      default:                                    \
+        return scalar::kernels;                   \
+    }                                             \
+  }

@@ -3,50 +3,13 @@
 
 #include <string>
 
-#include "bindings/tensor.h"
+#include "bindings/product.h"
 #include "step/step.h"
 
 namespace bioner::bindings {
 namespace {
 
-void require_cpu(const Tensor& tensor) {
-  if (tensor.is_cuda) throw py::value_error("`" + tensor.name + "` must be on the CPU");
-}
-
-// The type of values: float32 or float64.
-Scalar full_scalar(const Tensor& tensor) {
-  tensor.require_dtype({DType::kFloat32, DType::kFloat64});
-  require_cpu(tensor);
-  return tensor.dtype == DType::kFloat64 ? Scalar::kFloat64 : Scalar::kFloat32;
-}
-
-// The type of a product's operand beside values of type `scalar`: the same, or bfloat16 beside float32.
-Scalar product_scalar(const Tensor& tensor, Scalar scalar) {
-  require_cpu(tensor);
-  if (scalar == Scalar::kFloat64) {
-    tensor.require_dtype({DType::kFloat64});
-    return scalar;
-  }
-  tensor.require_dtype({DType::kFloat32, DType::kBFloat16});
-  return tensor.dtype == DType::kBFloat16 ? Scalar::kBFloat16 : Scalar::kFloat32;
-}
-
-void require_like(const Tensor& tensor, DType dtype, std::initializer_list<std::int64_t> shape,
-                  const char* meaning) {
-  require_cpu(tensor);
-  tensor.require_dtype({dtype}).require_shape(shape, meaning);
-}
-
 void* data_of(const Tensor& tensor) { return tensor.present() ? tensor.data : nullptr; }
-
-gated::Drop drop_of(std::uint64_t seed, double share) {
-  if (!(share >= 0.0 && share < 1.0)) throw py::value_error("`share` must be at least 0 and below 1");
-  const double kept = (1.0 - share) * 4294967296.0;
-  const bool all = kept > 4294967295.0;
-  const auto threshold = all ? 0U : static_cast<std::uint32_t>(kept < 1.0 ? 1.0 : kept);
-  return {static_cast<std::uint32_t>(seed), static_cast<std::uint32_t>(seed >> 32), threshold,
-          1.0 / (1.0 - share)};
-}
 
 // values [R, F], features [N, stride], bias or its gradient [F].
 step::Positions checked_positions(const Tensor& values, const Tensor& features, const Tensor& starts,

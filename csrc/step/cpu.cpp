@@ -6,31 +6,13 @@
 #include "step/isa.h"
 
 namespace bioner::step {
+
+BIONER_DEFINE_KERNELS_FOR
+
 namespace {
 
 // Values below which a piece of work is not worth waking a thread for.
 constexpr std::int64_t kGrainValues = std::int64_t{32} << 10;
-
-const Kernels& kernels_for(simd::Level level) {
-  switch (level) {
-#if defined(BIONER_X86_LEVELS)
-    case simd::Level::kAvx2:
-      return avx2::kernels;
-    case simd::Level::kAvx512:
-      return avx512::kernels;
-#if defined(BIONER_TEST_LEVELS)
-    case simd::Level::kWide:
-      return wide::kernels;
-#endif
-#endif
-#if defined(BIONER_ARM_LEVELS)
-    case simd::Level::kNeon:
-      return neon::kernels;
-#endif
-    default:
-      return scalar::kernels;
-  }
-}
 
 // Rows of a piece.
 std::int64_t grain(std::int64_t width) {

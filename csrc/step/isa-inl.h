@@ -5,15 +5,6 @@
 
 #include "step/isa.h"
 
-// No two of a loop's arrays overlap.
-#if defined(__clang__)
-#define BIONER_APART _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define BIONER_APART _Pragma("GCC ivdep")
-#else
-#define BIONER_APART
-#endif
-
 namespace bioner::step::BIONER_LEVEL {
 namespace {
 

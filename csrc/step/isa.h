@@ -1,6 +1,7 @@
 // The functions that each SIMD level provides; cpu.cpp chooses a table once per call.
 #pragma once
 
+#include "runtime/levels.h"
 #include "step/step.h"
 
 namespace bioner::step {
@@ -15,20 +16,6 @@ struct Kernels {
   void (*sgd)(const Sgd& op, std::int64_t begin, std::int64_t end);
 };
 
-namespace scalar {
-extern const Kernels kernels;
-}
-namespace avx2 {
-extern const Kernels kernels;
-}
-namespace avx512 {
-extern const Kernels kernels;
-}
-namespace wide {
-extern const Kernels kernels;
-}
-namespace neon {
-extern const Kernels kernels;
-}
+BIONER_DECLARE_KERNELS
 
 }  // namespace bioner::step

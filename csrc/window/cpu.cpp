@@ -8,33 +8,15 @@
 #include "window/isa.h"
 
 namespace bioner::window {
+
+BIONER_DEFINE_KERNELS_FOR
+
 namespace {
 
 // Outputs from here on are written past the caches: they would not stay there until somebody reads them.
 constexpr std::int64_t kStreamBytes = std::int64_t{64} << 20;
 // A piece of work below this many bytes is not worth waking a thread for.
 constexpr std::int64_t kGrainBytes = std::int64_t{128} << 10;
-
-const Kernels& kernels_for(simd::Level level) {
-  switch (level) {
-#if defined(BIONER_X86_LEVELS)
-    case simd::Level::kAvx2:
-      return avx2::kernels;
-    case simd::Level::kAvx512:
-      return avx512::kernels;
-#if defined(BIONER_TEST_LEVELS)
-    case simd::Level::kWide:
-      return wide::kernels;
-#endif
-#endif
-#if defined(BIONER_ARM_LEVELS)
-    case simd::Level::kNeon:
-      return neon::kernels;
-#endif
-    default:
-      return scalar::kernels;
-  }
-}
 
 std::int64_t grain_tokens(std::int64_t bytes_per_token) {
   return std::max<std::int64_t>(1, kGrainBytes / std::max<std::int64_t>(1, bytes_per_token));

@@ -1,6 +1,7 @@
 // The functions that each SIMD level provides; cpu.cpp chooses a table once per call.
 #pragma once
 
+#include "runtime/levels.h"
 #include "window/window.h"
 
 namespace bioner::window {
@@ -19,20 +20,6 @@ struct Kernels {
                      std::int64_t first, std::int64_t last);
 };
 
-namespace scalar {
-extern const Kernels kernels;
-}
-namespace avx2 {
-extern const Kernels kernels;
-}
-namespace avx512 {
-extern const Kernels kernels;
-}
-namespace wide {
-extern const Kernels kernels;
-}
-namespace neon {
-extern const Kernels kernels;
-}
+BIONER_DECLARE_KERNELS
 
 }  // namespace bioner::window
