@@ -166,3 +166,17 @@ def test_other_networks_take_the_other_step(change: str) -> None:
     net.embedding.tune_words = change == "tunes"
     net.towers[0].batch_mask = change == "batch mask"  # type: ignore[assignment]
     assert type(make_step(net, optimizer(net, "adam"))) is Step
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+def test_rounded_gradients_move_weights_as_others_do(kind: str) -> None:
+    """Ten steps from gradients in bfloat16, and from the same numbers in float32."""
+    weights = [torch.linspace(-1, 1, 50).view(5, 10) for _ in range(2)]
+    optimizers = [Optimizer(kind, {"w": weight}, 0.01, weight_decay=0.1) for weight in weights]
+    for number in range(10):
+        grad = torch.randn(5, 10, generator=torch.Generator().manual_seed(number)).bfloat16()
+        optimizers[0].step(gradients={"w": grad})
+        optimizers[1].step(gradients={"w": grad.float()})
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-6)
+    for name, value in optimizers[0].state().items():
+        torch.testing.assert_close(value, optimizers[1].state()[name], rtol=1e-5, atol=1e-7, msg=name)
