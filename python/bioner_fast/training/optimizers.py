@@ -55,7 +55,7 @@ class Optimizer:
         self.table, self.table_learning_rate = table, table_learning_rate
         self._moments: dict[str, Tensor] = {}
         self._low: dict[str, Tensor] = {}
-        self._weight_decay = weight_decay
+        self._weight_decay = weight_decay if kind == "adamw" else 0.0
         self._values = list(self.parameters.values())
         zeros = [] if kind == "sgd" else [torch.zeros_like(value) for value in self._values]
         self._first, self._second = zeros, [torch.zeros_like(value) for value in zeros]
@@ -148,6 +148,8 @@ class Optimizer:
                     gradients.append(torch.zeros_like(value) if grad is None else grad)
                 else:
                     self._step_rounded(index, value, grad, self._low.get(name), rate)
+            if not rest:  # torch takes no empty list
+                return
             values = [self._values[i] for i in rest]
             first, second = ([m[i] for i in rest] if m else [] for m in (self._first, self._second))
             self._step(values, gradients, first, second, rate)
