@@ -13,6 +13,7 @@ namespace bioner::bindings {
 
 namespace {
 
+using infer::Characters;
 using infer::Epilogue;
 using infer::Finish;
 using infer::Linear;
@@ -50,7 +51,12 @@ Type type_of(int type) {
   return static_cast<Type>(type);
 }
 
-std::int64_t size_of(Type type) { return type == Type::kFloat32 ? 4 : type == Type::kBFloat16 ? 2 : 1; }
+// What a result may be stored as.
+Type stored_type_of(int type) {
+  return type == static_cast<int>(Type::kInt16) ? Type::kInt16 : type_of(type);
+}
+
+std::int64_t size_of(Type type) { return type == Type::kFloat32 ? 4 : type == Type::kInt8 ? 1 : 2; }
 
 std::int64_t padded(std::int64_t columns) {
   return (columns + infer::kLanes - 1) / infer::kLanes * infer::kLanes;
@@ -134,7 +140,7 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
     require(rows_of(next) >= n, "`next` must have a row for every row of the result");
     e.next = next.as<std::uint8_t>();
     e.next_stride = next.shape[1];
-    e.next_type = type_of(facts["next_type"].cast<int>());
+    e.next_type = stored_type_of(facts["next_type"].cast<int>());
     if (e.finish == Finish::kRelu) {
       e.groups = facts["groups"].cast<std::int64_t>();
       e.group_columns = facts["group_columns"].cast<std::int64_t>();
@@ -144,15 +150,14 @@ Epilogue epilogue_of(Views& views, const py::dict& facts, std::int64_t n, std::i
     }
     const std::int64_t used = (e.groups - 1) * e.group_columns + padded(e.group_columns);
     require(e.next_stride >= used * size_of(e.next_type), "`next` has too few columns");
-    if (e.next_type == Type::kInt8) {
+    if (e.next_type == Type::kInt8 || e.next_type == Type::kInt16) {
       e.next_scale = pointer<float>(views, facts["next_scale"], "next_scale", DType::kFloat32, e.width);
-      require(e.next_scale != nullptr, "`next_scale` is required for int8");
+      require(e.next_scale != nullptr, "`next_scale` is required for integers");
       e.next_zero = facts["next_zero"].cast<float>();
     }
     views.push_back(next);
   }
   require(e.out != nullptr || e.next != nullptr, "there must be an output: `out` or `next`");
-  require(e.finish != Finish::kStore || e.out != nullptr, "`out` is required");
   return e;
 }
 
@@ -248,6 +253,40 @@ void infer_table_sum(const py::object& table_, bool narrow, const py::object& in
   infer::table_sum_cpu(op, epilogue, threads);
 }
 
+void infer_characters(const py::object& characters_, const py::object& tables_, const py::object& bias_,
+                      const py::object& out_, std::int64_t filters, std::int64_t column, int threads) {
+  const Tensor characters = on_cpu(Tensor::from(characters_, "characters"));
+  const Tensor tables = on_cpu(Tensor::from(tables_, "tables"));
+  const Tensor bias = on_cpu(Tensor::from(bias_, "bias"));
+  const Tensor out = on_cpu(Tensor::from(out_, "out"));
+  characters.require_dtype({DType::kUInt8}).require_rank(2);
+  tables.require_dtype({DType::kFloat32}).require_rank(3);
+  bias.require_dtype({DType::kFloat32}).require_rank(1);
+  out.require_dtype({DType::kFloat32}).require_rank(2);
+  Characters op{};
+  op.characters = characters.as<std::uint8_t>();
+  op.rows = characters.shape[0];
+  op.slots = characters.shape[1];
+  op.tables = tables.as<float>();
+  op.kinds = tables.shape[0];
+  op.bias = bias.as<float>();
+  op.width = bias.shape[0];
+  op.filters = filters;
+  op.out_stride = out.shape[1];
+  require(op.width >= 1 && op.width % infer::kLanes == 0, "`bias` must be padded to a multiple of 16");
+  require(tables.shape[1] == 3 && tables.shape[2] == op.width, "`tables` must have three parts like `bias`");
+  require(1 <= filters && filters <= op.width && padded(filters) == op.width,
+          "`filters` does not fit `bias`");
+  require(0 <= column && column <= op.out_stride - filters, "`out` has too few columns");
+  require(rows_of(out) >= op.rows, "`out` must have a row for every word");
+  op.out = out.as<float>() + column;
+  std::uint8_t most = 0;
+  for (std::int64_t i = 0; i < op.rows * op.slots; ++i) most = std::max(most, op.characters[i]);
+  require(op.rows * op.slots == 0 || most < op.kinds, "`characters` must be below the rows of `tables`");
+  py::gil_scoped_release release;
+  infer::characters_cpu(op, threads);
+}
+
 }  // namespace
 
 void register_infer(py::module_& module) {
@@ -259,6 +298,9 @@ void register_infer(py::module_& module) {
              py::arg("rows"), py::arg("index_step"), py::arg("taps"), py::arg("bias"),
              py::arg("scale").none(true), py::arg("epilogue"), py::arg("threads"),
              "Sums of table rows and what follows them; see csrc/infer/infer.h.");
+  module.def("infer_characters", &infer_characters, py::arg("characters"), py::arg("tables"), py::arg("bias"),
+             py::arg("out"), py::arg("filters"), py::arg("column"), py::arg("threads"),
+             "Features of the characters of words; see csrc/infer/infer.h.");
   module.def(
       "infer_is_native", [](int type) { return infer::is_native(type_of(type)); }, py::arg("type"),
       "Whether the SIMD level in use multiplies this type (0 float32, 1 bfloat16, 2 int8) natively.");

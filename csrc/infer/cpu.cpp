@@ -80,6 +80,12 @@ void table_sum_cpu(const TableSum& op, const Epilogue& epilogue, int threads) {
   run(op, op.groups * op.width, kernels.table_sum, kernels, epilogue, threads);
 }
 
+void characters_cpu(const Characters& op, int threads) {
+  const Kernels& kernels = active_kernels();
+  parallel_for(op.rows, kBlock, threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.characters(op, begin, end); });
+}
+
 bool is_native(Type type) {
   if (type == Type::kFloat32) return true;
 #if defined(BIONER_X86_LEVELS)

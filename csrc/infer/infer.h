@@ -15,11 +15,12 @@ constexpr std::int64_t kLanes = 16;
 constexpr std::int64_t kPanel = 64;
 
 // Types of values. kInt8: activations unsigned, weights signed. All come in groups of 4 bytes along the sum.
-enum class Type : int { kFloat32 = 0, kBFloat16 = 1, kInt8 = 2 };
+// kInt16 is what tables hold; products have no use for it.
+enum class Type : int { kFloat32 = 0, kBFloat16 = 1, kInt8 = 2, kInt16 = 3 };
 
 // What happens to a finished row of W columns before it leaves.
 enum class Finish : int {
-  kStore = 0,       // out = x
+  kStore = 0,       // y = x
   kRelu = 1,        // y = max(x, 0)
   kNorm = 2,        // y = LayerNorm(x)
   kGlu = 3,         // x = [a, g], each half of the columns: y = LayerNorm(residual + a * sigmoid(g))
@@ -42,8 +43,9 @@ struct Epilogue {
   std::uint8_t* next;  // [N, next_stride] bytes, may be null
   std::int64_t next_stride;
   Type next_type;
-  const float* next_scale;        // [width], kInt8: value = round(y * scale) + zero, in 0..255
-  float next_zero;                // kInt8
+  const float*
+      next_scale;   // [width], kInt8: value = round(y * scale + zero), in 0..255; kInt16: round(y * scale)
+  float next_zero;  // kInt8
   std::int64_t groups;            // kRelu: columns come in groups of width / groups, of which the first ...
   std::int64_t group_columns;     // ... so many go to `next`, one group after the other
   const std::int32_t* head_ends;  // [heads], kLogSoftmax: range h ends there and the next one begins
@@ -82,8 +84,25 @@ struct TableSum {
   const float* scale;               // [groups * width], narrow
 };
 
+// Character features: out[i, f] = max(bias[f] + max over the characters c of word i of
+// (middle[c] + left[the one before]) + right[the one after], 0)
+struct Characters {
+  const std::uint8_t* characters;  // [N, slots], 0: none; below `kinds`
+  std::int64_t rows;               // N
+  std::int64_t slots;
+  const float*
+      tables;  // [kinds, 3, width]: what a character gives to its right neighbour, itself, its left one
+  std::int64_t kinds;
+  const float* bias;     // [width]
+  std::int64_t width;    // padded
+  std::int64_t filters;  // of which so many count
+  float* out;            // [N, out_stride]
+  std::int64_t out_stride;
+};
+
 void linear_cpu(const Linear& op, const Epilogue& epilogue, int threads);
 void table_sum_cpu(const TableSum& op, const Epilogue& epilogue, int threads);
+void characters_cpu(const Characters& op, int threads);
 
 // Whether the active SIMD level multiplies in this type with instructions made for it.
 bool is_native(Type type);

@@ -2,6 +2,7 @@
 // after the intrinsics it needs. See lanes-inl.h for the vectors.
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "infer/kernels.h"
 #include "infer/lanes-inl.h"
@@ -220,6 +221,9 @@ BIONER_LANE void put(const Epilogue& op, F y, std::int64_t column, std::uint8_t*
     const I word = bits(y);  // round to nearest, ties to even
     const I odd = both(shift_right<16>(word), splat(std::int32_t{1}));
     narrow<std::int16_t>(shift_right<16>(word + odd + splat(std::int32_t{0x7FFF})), next);
+  } else if (op.next_type == Type::kInt16) {
+    const F scaled = y * load(op.next_scale + column);
+    narrow<std::int16_t>(nearest(larger(smaller(scaled, splat(32767.0F)), splat(-32767.0F))), next);
   } else {
     F scaled = y * load(op.next_scale + column) + splat(op.next_zero);
     scaled = larger(smaller(scaled, splat(255.0F)), splat(0.0F));
@@ -227,8 +231,15 @@ BIONER_LANE void put(const Epilogue& op, F y, std::int64_t column, std::uint8_t*
   }
 }
 
-constexpr std::int64_t size_of(Type type) {
-  return type == Type::kFloat32 ? 4 : type == Type::kBFloat16 ? 2 : 1;
+constexpr std::int64_t size_of(Type type) { return type == Type::kFloat32 ? 4 : type == Type::kInt8 ? 1 : 2; }
+
+void store_row(const Epilogue& op, std::int64_t i, const float* x) {
+  if (op.out != nullptr)
+    std::memcpy(op.out + i * op.out_stride, x, sizeof(float) * static_cast<std::size_t>(op.width));
+  if (op.next == nullptr) return;
+  std::uint8_t* next = op.next + i * op.next_stride;
+  for (std::int64_t c = 0; c < op.width; c += kLanes)
+    put(op, load(x + c), c, next + c * size_of(op.next_type));
 }
 
 void relu_row(const Epilogue& op, std::int64_t i, float* x) {
@@ -314,7 +325,7 @@ void finish(const Epilogue& op, std::int64_t begin, std::int64_t end, float* scr
     float* x = scratch + (i - begin) * columns;
     switch (op.finish) {
       case Finish::kStore:
-        std::memcpy(op.out + i * op.out_stride, x, sizeof(float) * static_cast<std::size_t>(op.width));
+        store_row(op, i, x);
         break;
       case Finish::kRelu:
         relu_row(op, i, x);
@@ -332,9 +343,35 @@ void finish(const Epilogue& op, std::int64_t begin, std::int64_t end, float* scr
   }
 }
 
+// ---- Features of characters
+
+void characters(const Characters& op, std::int64_t begin, std::int64_t end) {
+  const std::int64_t row = 3 * op.width;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const std::uint8_t* word = op.characters + i * op.slots;
+    for (std::int64_t c = 0; c < op.width; c += kLanes) {
+      const float* left = op.tables + c;
+      const float* middle = left + op.width;
+      const float* right = middle + op.width;
+      F most = splat(-std::numeric_limits<float>::infinity());
+      for (std::int64_t s = 0; s < op.slots; ++s) {
+        if (word[s] == 0) continue;
+        F x = load(middle + word[s] * row);
+        if (s > 0) x = x + load(left + word[s - 1] * row);
+        if (s + 1 < op.slots) x = x + load(right + word[s + 1] * row);
+        most = larger(most, x);
+      }
+      float y[kLanes];
+      store(larger(most + load(op.bias + c), splat(0.0F)), y);
+      const std::int64_t n = std::min(kLanes, op.filters - c);
+      std::memcpy(op.out + i * op.out_stride + c, y, sizeof(float) * static_cast<std::size_t>(n));
+    }
+  }
+}
+
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {linear, table_sum, finish};
+const Kernels kernels = {linear, table_sum, finish, characters};
 
 }  // namespace bioner::infer::BIONER_ISA

@@ -12,6 +12,7 @@ struct Kernels {
   // Rows of scratch, which it overwrites.
   void (*finish)(const Epilogue& epilogue, std::int64_t begin, std::int64_t end, float* scratch,
                  std::int64_t columns);
+  void (*characters)(const Characters& op, std::int64_t begin, std::int64_t end);
 };
 
 // Rows that are worked on together: weights that leave the nearest caches serve many rows, and the scratch

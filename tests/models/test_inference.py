@@ -192,9 +192,38 @@ def test_new_tokens_that_look_alike_leave_rows_of_later_ones_alone() -> None:
         assert place(keys) == keys
 
 
+def test_full_tables_keep_what_is_used_most() -> None:
+    """Of 1,023 rows that full tables hold, the keys of every batch stay; of the others the latest."""
+    cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 1 << 20)
+    filled: list[int] = []
+
+    def place(numbers: range) -> None:
+        keys = [b"%d" % number for number in numbers]
+
+        def fill(which: np.ndarray, tables: dict[str, torch.Tensor], row: int) -> None:
+            filled.extend(numbers[place] for place in which.tolist())
+            for i, place in enumerate(which.tolist()):
+                tables["key"][row + i] = numbers[place]
+
+        rows, tables = cache.place(keys, fill)
+        assert tables["key"][torch.from_numpy(rows).long()].tolist() == list(numbers)
+
+    hot = range(100)
+    for first in range(1000, 9000, 200):
+        place(hot)
+        place(range(first, first + 200))
+    assert filled == [*hot, *range(1000, 9000)]
+    place(hot)
+    filled.clear()
+    place(range(8800, 9000))
+    assert filled == []
+    place(range(1000, 1200))
+    assert len(filled) == 200
+
+
 def test_threads_fill_tables_at_the_same_time() -> None:
     """Rows hold what their keys say while threads add the same keys, and while full tables are left."""
-    cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 48 << 10)  # 1,024 rows
+    cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 1 << 20)  # 1,024 rows
     wrong: list[int] = []
 
     def work(seed: int) -> None:

@@ -229,6 +229,51 @@ def test_table_sums_with_relu_side_by_side(simd_level: str, narrow: bool) -> Non
     assert np.abs(following[:, :40].numpy().astype(int) - chosen).max() <= 1  # ties, in float32
 
 
+def test_results_for_a_table(simd_level: str) -> None:
+    """Int16 with a step per column, cut to its range."""
+    stored, index, packed, expected = problem("float32", 20, 48)
+    steps = torch.rand(48, generator=rng(7)) * 0.01 + 0.001
+    steps[0] = 1e-6
+    table = torch.empty(20, 48 * 2 + 6, dtype=torch.uint8)
+    finish = infer.Finish(
+        "store", next=table, next_precision="int16", quantisation=infer.Quantisation(1 / steps, 0)
+    )
+    infer.linear(stored, index, packed, finish, 2)
+    found = table[:, :96].contiguous().view(torch.int16).numpy()
+    wanted = np.clip(expected / steps.double().numpy(), -32767, 32767)
+    assert set(np.abs(found[:, 0]).tolist()) == {32767}
+    assert np.abs(found[:, 1:] - wanted[:, 1:]).max() <= 0.6
+
+
+@pytest.mark.parametrize("filters", [1, 16, 40])
+def test_characters(simd_level: str, filters: int) -> None:
+    """Words with and without characters, at the edges and with gaps, beside other columns."""
+    generator = rng(filters)
+    width = infer.padded(filters)
+    tables = torch.randn(9, 3, width, generator=generator)
+    tables[0] = 0
+    bias = torch.randn(width, generator=generator) - 1
+    words = torch.randint(0, 9, (150, 7), generator=generator, dtype=torch.uint8)
+    words[0], words[1] = 0, 8
+    out = torch.full((150, filters + 5), 7.0)
+    infer.characters(words, infer.CharacterTables(tables, bias, filters), out, 2, 2)
+    expected = reference.characters(words.numpy(), tables.double().numpy(), bias.double().numpy())
+    np.testing.assert_allclose(out[:, 2 : 2 + filters].numpy(), expected[:, :filters], rtol=1e-5, atol=1e-5)
+    assert bool((out[:, :2] == 7).all())
+    assert bool((out[:, 2 + filters :] == 7).all())
+
+
+def test_bad_characters_are_named() -> None:
+    tables = infer.CharacterTables(torch.zeros(4, 3, 16), torch.zeros(16), 10)
+    words = torch.tensor([[1, 4]], dtype=torch.uint8)
+    with pytest.raises(ValueError, match="`characters` must be below the rows of `tables`"):
+        infer.characters(words, tables, torch.empty(1, 10), 0, 1)
+    with pytest.raises(ValueError, match="`out` has too few columns"):
+        infer.characters(words - 1, tables, torch.empty(1, 10), 1, 1)
+    with pytest.raises(ValueError, match="`out` must have a row for every word"):
+        infer.characters(words - 1, tables, torch.empty(0, 10), 0, 1)
+
+
 def test_log_softmax_of_heads(simd_level: str) -> None:
     """Heads of one tag, of more than a vector, and values far apart."""
     ends = [1, 20, 25]

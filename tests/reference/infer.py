@@ -52,6 +52,22 @@ def log_softmax(x: Array, ends: list[int]) -> Array:
     return np.concatenate(parts, 1)
 
 
+def characters(words: NDArray[np.uint8], tables: Array, bias: Array) -> Array:
+    """``tables`` [kinds, 3, filters]: what a character adds after it, at itself and before it."""
+    out = np.zeros((len(words), len(bias)))
+    for i, word in enumerate(words):
+        best = np.full(len(bias), -np.inf)
+        for s in np.flatnonzero(word):
+            response = tables[word[s], 1].copy()
+            if s > 0:
+                response += tables[word[s - 1], 0]
+            if s + 1 < len(word):
+                response += tables[word[s + 1], 2]
+            best = np.maximum(best, response)
+        out[i] = np.maximum(best + bias, 0)
+    return out
+
+
 def quantise(x: Array, scale: Array, zero: int) -> NDArray[np.uint8]:
     """Round to even, saturate."""
     return np.clip(np.round(x * scale + zero), 0, 255).astype(np.uint8)

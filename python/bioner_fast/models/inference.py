@@ -34,9 +34,9 @@ Ints = NDArray[np.int64]
 
 # Fastest last: each has half the bytes of the one before.
 PRECISIONS = ("float32", "bfloat16", "int8")
-# What the tables of distinct tokens may take; when they are full, they start anew. They fill as text comes,
-# and memory must not grow by a tenth for that.
-CACHE_BYTES = 48 << 20
+# What the tables of distinct tokens may take, half as much again while new ones begin. They fill as text
+# comes, and memory must not grow by a tenth for that.
+CACHE_BYTES = 64 << 20
 # Ranges of values, by layer, as calibration found them.
 Ranges = Mapping[str, Tensor]
 
@@ -73,7 +73,8 @@ class RowCache:
     """Table rows of distinct tokens. Threads may share one.
 
     Row 0 belongs to nobody and holds zeros. Rows are only added; full tables are left to whoever still reads
-    them, and new ones begin.
+    them, and new ones begin with the half of the rows that most batches used. The counts are halved then, so
+    that words of texts long past make room.
 
     Args:
         make: empty tables of so many rows (pages that are not written take no memory).
@@ -86,6 +87,7 @@ class RowCache:
         self._lock = threading.Lock()
         self._tables: dict[str, Tensor] = {}
         self._rows: dict[bytes, int] = {}
+        self._uses: NDArray[np.int32] = np.zeros(0, np.int32)
         self._used = 1  # rows: more than keys where keys came twice
 
     def place(
@@ -96,22 +98,44 @@ class RowCache:
         Threads fill at the same time; a key that is new to two of them gets two rows, with the same values.
         """
         with self._lock:
-            known = self._rows
-            rows = np.fromiter((known.get(key, 0) for key in keys), np.int32, len(keys))
+            rows = self._find(keys)
+            if not self._tables or self._used + np.count_nonzero(rows == 0) > len(self._uses):
+                self._renew(len(keys))
+                rows = self._find(keys)
             new = np.flatnonzero(rows == 0)
-            if not self._tables or self._used + len(new) > self._capacity:
-                self._tables = self._make(max(self._capacity, len(keys) + 1))
-                self._rows = known = {}
-                self._used = 1
-                new = np.arange(len(keys))
-            tables, first = self._tables, self._used
+            tables, known, first = self._tables, self._rows, self._used
             self._used += len(new)  # before anything can fail: rows may be lost, but never given twice
+            self._uses[rows] += 1
+            self._uses[first : self._used] = 1
         if len(new):
             fill(new, tables, first)
             rows[new] = np.arange(first, first + len(new))
             with self._lock:  # of these tables, even if new ones have begun
                 known.update((keys[place], first + i) for i, place in enumerate(new.tolist()))
         return rows, tables
+
+    def _find(self, keys: list[bytes]) -> NDArray[np.int32]:
+        known = self._rows
+        return np.fromiter((known.get(key, 0) for key in keys), np.int32, len(keys))
+
+    def _renew(self, coming: int) -> None:
+        """Begin new tables with room for so many keys; the rows most used come along."""
+        old, known = self._tables, self._rows
+        rows = np.fromiter(known.values(), np.int64, len(known))
+        keep = min(len(rows), self._capacity // 2)
+        # Of rows used alike, the later ones.
+        best = np.sort(rows[np.lexsort((rows, self._uses[rows]))[len(rows) - keep :]])
+        place = np.zeros(self._used, np.int64)
+        place[best] = np.arange(1, keep + 1)
+        uses = self._uses[best] // 2
+        self._tables = self._make(max(self._capacity, keep + coming + 1))
+        for name, table in self._tables.items():
+            if keep:
+                torch.index_select(old[name], 0, torch.from_numpy(best), out=table[1 : keep + 1])
+        self._rows = {key: int(place[row]) for key, row in known.items() if place[row]}
+        self._uses = np.zeros(max(self._capacity, keep + coming + 1), np.int32)
+        self._uses[1 : keep + 1] = uses
+        self._used = keep + 1
 
 
 class Engine(ABC):
@@ -160,21 +184,25 @@ class Engine(ABC):
             self.observed[layer] = largest if before is None else torch.maximum(before, largest)
 
 
-def int16_table(values: Tensor, scale: Tensor, out: Tensor) -> None:
-    """Round float32 [n, parts * W] to int16 multiples of ``scale`` [W] into ``out`` uint8."""
-    parts = values.view(len(values), -1, len(scale)) / scale
-    parts.round_().clamp_(-32767, 32767)
-    out.view(torch.int16)[:, : values.shape[1]] = parts.view(len(values), -1).to(torch.int16)
+def fill_table(
+    values: Tensor, weights: infer.Weights, steps: Tensor | None, table: Tensor, threads: int
+) -> None:
+    """Float32 rows times a matrix to rows of a table.
 
-
-def store_linear(values: Tensor, weights: infer.Weights, threads: int) -> Tensor:
-    """Float32 rows times a matrix, float32 [n, W]."""
-    out = torch.empty(len(values), len(weights.bias))
+    Args:
+        values: float32 [n, K].
+        weights: of the table's W columns.
+        steps: float32 [W], what an int16 table counts in; None for a float32 one.
+        table: uint8 [n, bytes].
+        threads: CPU threads.
+    """
     rows = torch.arange(len(values), dtype=torch.int32)[:, None]
-    infer.linear(
-        values.contiguous().view(torch.uint8), rows, weights, infer.Finish("store", out=out), threads
-    )
-    return out
+    if steps is None:
+        finish = infer.Finish("store", out=table.view(torch.float32))
+    else:
+        scale = infer.Quantisation(steps.reciprocal(), 0)
+        finish = infer.Finish("store", next=table, next_precision="int16", quantisation=scale)
+    infer.linear(values.contiguous().view(torch.uint8), rows, weights, finish, threads)
 
 
 def pad_rows(matrix: Tensor, rows: int) -> Tensor:

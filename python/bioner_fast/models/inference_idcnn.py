@@ -10,7 +10,7 @@ from torch import Tensor
 
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import AFFIX_COLUMNS
-from bioner_fast.models.idcnn import Block, IdcnnNetwork
+from bioner_fast.models.idcnn import Block, CharacterCnn, IdcnnNetwork
 from bioner_fast.models.inference import (
     Engine,
     Ints,
@@ -18,9 +18,8 @@ from bioner_fast.models.inference import (
     Ranges,
     RowCache,
     Tokens,
-    int16_table,
+    fill_table,
     pad_rows,
-    store_linear,
 )
 from bioner_fast.ops import infer
 
@@ -47,6 +46,8 @@ class IdcnnEngine(Engine):
         self._products = infer.pack(first.reshape(-1, width), torch.zeros(6 * width), [width], "float32")
         scale = None if precision == "float32" else self._table_scale(first)
         self._taps = infer.Taps(torch.tensor([3], dtype=torch.int32), self._bias(blocks[0]), scale)
+        self._steps = None if scale is None else scale.repeat(3)
+        self._characters = None if network.characters is None else _multiplied_out(network.characters)
         self._quantisations: list[infer.Quantisation | None] = []
         self._convolutions = []
         for number, block in enumerate(blocks[1:]):
@@ -151,22 +152,21 @@ class IdcnnEngine(Engine):
         network = self._network
         ids = torch.from_numpy(words.astype(np.int64))
         vectors = network.embedding.words.index_select(0, ids) * network.word_scale
-        parts = [torch.where((ids == UNKNOWN_ROW)[:, None], network.unknown, vectors)]
-        if network.characters is not None:
-            parts.append(network.characters(torch.from_numpy(characters)))
+        vectors[ids == UNKNOWN_ROW] = network.unknown
+        tokens = torch.empty(len(ids), network.input.in_features)
+        end = vectors.shape[1]
+        tokens[:, :end] = vectors
+        if self._characters is not None:
+            infer.characters(torch.from_numpy(characters), self._characters, tokens, end, self.threads)
+            end += self._characters.filters
         if network.affixes is not None:
-            parts.append(F.embedding(torch.from_numpy(affixes).long(), network.affixes).flatten(1))
-        tokens = torch.cat(parts, 1).contiguous()
+            tokens[:, end:] = F.embedding(torch.from_numpy(affixes).long(), network.affixes).flatten(1)
         rows = slice(first, first + len(ids))
         hidden = tables["hidden"][rows]
         index = torch.arange(len(ids), dtype=torch.int32)[:, None]
         finish = infer.Finish("norm", out=hidden, channels=self._channels, norm=self._input_norm)
         infer.linear(tokens.view(torch.uint8), index, self._input, finish, self.threads)
-        products = store_linear(hidden, self._products, self.threads)
-        if self._taps.scale is None:
-            tables["products"][rows] = products.view(torch.uint8)
-        else:
-            int16_table(products, self._taps.scale, tables["products"][rows])
+        fill_table(hidden, self._products, self._steps, tables["products"][rows], self.threads)
 
     def log_probabilities(self, placed: Placed, start: int, stop: int, offsets: Ints) -> Tensor:
         """See :meth:`Engine.log_probabilities`."""
@@ -210,6 +210,16 @@ class IdcnnEngine(Engine):
         if number < len(self._convolutions):
             finish.next, finish.next_precision = values, self.precision
             finish.quantisation = self._quantisations[number]
+
+
+def _multiplied_out(network: CharacterCnn) -> infer.CharacterTables:
+    """What :class:`CharacterCnn` looks up, its filters padded to whole vectors."""
+    filters = network.filters
+    tables = F.pad(network.characters @ network.kernel, (0, 0, 1, 0)).view(-1, 3, filters)
+    more = (0, infer.padded(filters) - filters)
+    return infer.CharacterTables(
+        F.pad(tables, more).contiguous(), F.pad(network.bias, more).contiguous(), filters
+    )
 
 
 def _zero_first(table: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ from bioner_fast.models.inference import (
     Ranges,
     RowCache,
     Tokens,
-    int16_table,
+    fill_table,
     pad_rows,
-    store_linear,
 )
 from bioner_fast.models.layout import PADDING_CAPS, PADDING_ROW
 from bioner_fast.models.networks import TaggingNetwork
@@ -69,6 +68,7 @@ class _TowerEngine:
         )
         self.part_norms = products.norm(dim=2)
         self.taps = torch.tensor([part.shape[1] for part in parts], dtype=torch.int32)
+        self.group_of_part = torch.arange(self.groups).repeat_interleave(self.taps.long())
         self.bias = torch.cat([pad_rows(bias, width) for bias in biases]).contiguous()
         # Bytes of an output row: groups side by side, and room for the last vector of the last one.
         self.row = (self.groups - 1) * self.group_columns + width
@@ -139,6 +139,11 @@ class WindowEngine(Engine):
             assert isinstance(tower, Tower)
             self._towers.append(_TowerEngine(tower, str(number), precision, ranges))
         self._taps = [infer.Taps(tower.taps, tower.bias, self._scale(tower)) for tower in self._towers]
+        self._steps = [
+            # A group's for each of its parts.
+            None if taps.scale is None else taps.scale.view(tower.groups, -1)[tower.group_of_part].view(-1)
+            for tower, taps in zip(self._towers, self._taps, strict=True)
+        ]
         self._heads = self._pack_heads(network)
         size = 4 if precision == "float32" else 2
         sizes = {t.name: t.parts * t.width * size for t in self._towers}
@@ -200,17 +205,8 @@ class WindowEngine(Engine):
         words = torch.from_numpy(keys // self._caps_classes)
         embedded = self._embedding(words, torch.from_numpy(keys % self._caps_classes))
         rows = slice(first, first + len(keys))
-        for tower, taps in zip(self._towers, self._taps, strict=True):
-            products = store_linear(embedded, tower.products, self.threads)
-            if taps.scale is None:
-                tables[tower.name][rows] = products.view(torch.uint8)
-                continue
-            # Groups have scales of their own.
-            at = 0
-            for group, scale in enumerate(torch.split(taps.scale, tower.width)):
-                end = at + int(tower.taps[group]) * tower.width
-                int16_table(products[:, at:end], scale, tables[tower.name][rows, 2 * at : 2 * end])
-                at = end
+        for tower, steps in zip(self._towers, self._steps, strict=True):
+            fill_table(embedded, tower.products, steps, tables[tower.name][rows], self.threads)
 
     def log_probabilities(self, placed: Placed, start: int, stop: int, offsets: Ints) -> Tensor:
         """See :meth:`Engine.log_probabilities`."""

@@ -21,6 +21,8 @@ from bioner_fast.ops import _native
 
 TYPES = {"float32": 0, "bfloat16": 1, "int8": 2}
 SIZES = {"float32": 4, "bfloat16": 2, "int8": 1}
+# What results may be stored as, beside the types of products.
+_STORED = {**TYPES, "int16": 3}
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}
 _FINISH = {"store": 0, "relu": 1, "norm": 2, "glu": 3, "log_softmax": 4}
 _LANES, _PANEL = 16, 64
@@ -129,12 +131,12 @@ class Finish:
     """What follows a product or a sum, and where the results go.
 
     Attributes:
-        kind: ``store``; ``relu``; ``norm``: LayerNorm; ``glu``: LayerNorm(residual + a * sigmoid(b)), where
-            a and b are the halves of the columns; ``log_softmax`` over ranges of columns.
+        kind: ``store``: as it is; ``relu``; ``norm``: LayerNorm; ``glu``: LayerNorm(residual + a *
+            sigmoid(b)), where a and b are the halves of the columns; ``log_softmax`` over ranges of columns.
         out: float32 [N, >= columns], or None.
-        next: uint8 [N, stride], the results as the next product takes them, or None.
-        next_precision: what ``next`` holds.
-        quantisation: for int8, over the padded columns.
+        next: uint8 [N, stride], the results as the next product or a table takes them, or None.
+        next_precision: what ``next`` holds; ``int16`` is for tables.
+        quantisation: for int8 and int16, over the padded columns; int16 has no zero.
         channels: columns that count in LayerNorm.
         norm: gamma and beta float32 [padded columns], and epsilon.
         residual: float32 [*, >= columns]; ``residual_rows`` int32 [N]: which row each takes, None: its own.
@@ -164,7 +166,7 @@ class Finish:
             "finish": _FINISH[self.kind],
             "out": self.out,
             "next": self.next,
-            "next_type": TYPES[self.next_precision],
+            "next_type": _STORED[self.next_precision],
             "next_scale": None if quantisation is None else quantisation.scale,
             "next_zero": 0.0 if quantisation is None else float(quantisation.zero),
             "channels": self.channels,
@@ -258,5 +260,55 @@ def table_sum(
         argument(taps.bias),
         argument(taps.scale),
         finish.facts(),
+        threads,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterTables:
+    """Filters of three characters, multiplied out.
+
+    Attributes:
+        tables: float32 [characters, 3, padded filters]: what a character adds to the response at the one
+            after it, at itself and at the one before it.
+        bias: float32 [padded filters].
+        filters: how many there are.
+    """
+
+    tables: Tensor
+    bias: Tensor
+    filters: int
+
+
+def characters(words: Tensor, tables: CharacterTables, out: Tensor, column: int, threads: int) -> None:
+    """The largest response of each filter over each word, with bias and ReLU.
+
+    Args:
+        words: uint8 [N, slots], characters; 0 where there is none.
+        tables: the filters.
+        out: float32 [N, stride]; written from ``column`` on.
+        column: the first column.
+        threads: CPU threads.
+
+    Raises:
+        ValueError: a shape does not fit, or a character has no row.
+
+    Example:
+        >>> tables = CharacterTables(torch.ones(5, 3, 16), torch.zeros(16), 2)
+        >>> out = torch.zeros(1, 3)
+        >>> characters(torch.tensor([[1, 4, 0]], dtype=torch.uint8), tables, out, 1, 1)
+        >>> out.tolist()
+        [[0.0, 3.0, 3.0]]
+    """
+    if len(words) == 0:
+        return
+    argument = _native.argument
+    _native.extension().infer_characters(
+        argument(words),
+        argument(tables.tables),
+        argument(tables.bias),
+        argument(out),
+        tables.filters,
+        column,
         threads,
     )
