@@ -2,6 +2,7 @@
 
 #include "text/bind_support.h"
 #include "text/packed_strings.h"
+#include "text/pictographs.h"
 #include "text/register.h"
 #include "text/word_forms.h"
 
@@ -45,12 +46,25 @@ py::tuple forms(const py::object& text, const py::object& offsets, bool fold, in
   return py::make_tuple(ids, characters, affixes);
 }
 
+py::array_t<std::uint8_t> pictographs(const py::object& text, const py::object& offsets) {
+  const auto token_text = vector_of<std::uint8_t>(text, "text");
+  const auto token_offsets = vector_of<std::int64_t>(offsets, "offsets");
+  const PackedStrings tokens = strings_of(token_text, token_offsets);
+  py::array_t<std::uint8_t> found(tokens.size);
+  std::uint8_t* const out = found.mutable_data();
+  const py::gil_scoped_release release;
+  find_pictographs(tokens, out);
+  return found;
+}
+
 }  // namespace
 
 void register_word_forms(py::module_& m) {
   m.def("word_forms", &forms, py::arg("text"), py::arg("offsets"), py::arg("fold"), py::arg("threads"),
         "Numbers of the tokens' forms int32 [n], and of the u distinct ones characters uint8 [u, slots] and "
         "affixes int32 [u, columns].");
+  m.def("pictographs", &pictographs, py::arg("text"), py::arg("offsets"),
+        "Whether each token holds nothing but pictographs and what joins them, uint8 [n].");
   m.attr("WORD_FORMS_VERSION") = kWordFormsVersion;
   m.attr("WORD_FORM_CHARACTERS") = kCharacters;
   m.attr("WORD_FORM_CHARACTER_SLOTS") = kCharacterSlots;

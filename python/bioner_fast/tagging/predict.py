@@ -6,7 +6,7 @@ together; on a GPU torch runs it in blocks of one shape (tagging.blocks), to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,6 +16,8 @@ from torch import Tensor
 from bioner_fast.data.schemes import decode_spans
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.capitalization import capitalization
+from bioner_fast.features.pictographs import pictographs
+from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
@@ -41,12 +43,14 @@ class Encoded:
         caps: uint8 [N], capitalisation classes.
         sentence_offsets: int64 [S+1].
         forms: what the tokens look like, where the network uses it.
+        outside: int64 [E], tokens that no entity may hold: pictures without a word vector.
     """
 
     word_ids: NDArray[np.int32]
     caps: NDArray[np.uint8]
     sentence_offsets: Ints
     forms: WordForms | None = None
+    outside: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +111,30 @@ class Predictor:
         forms = None
         if self.bundle.network.uses_forms:
             forms = word_forms(tokens, folding=schema.folding, threads=self.threads)
-        return Encoded(ids, capitalization(tokens, threads=self.threads), sentence_offsets, forms)
+        caps = capitalization(tokens, threads=self.threads)
+        outside = np.flatnonzero(pictographs(tokens) & (ids == UNKNOWN_ROW))
+        return Encoded(ids, caps, sentence_offsets, forms, outside)
 
     def emissions(self, encoded: Encoded) -> dict[str, Tensor]:
-        """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching."""
+        """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching.
+
+        An emoji without a vector looks like any unknown word, that is, like a name; but no corpus has taught
+        the network what it is. It is outside of every entity for certain.
+        """
         tokens = Tokens(encoded.word_ids, encoded.caps, encoded.forms)
         if self._engine is None:
-            return self._blocks.log_probabilities(tokens, encoded.sentence_offsets)
-        return engine_emissions(self._engine, tokens, encoded.sentence_offsets, self.bundle.network.context)
+            emissions = self._blocks.log_probabilities(tokens, encoded.sentence_offsets)
+        else:
+            context = self.bundle.network.context
+            emissions = engine_emissions(self._engine, tokens, encoded.sentence_offsets, context)
+        if len(encoded.outside):
+            rows = torch.from_numpy(encoded.outside)
+            with torch.inference_mode():
+                for head in self.bundle.tasks:
+                    if head.kind == "ner":
+                        emissions[head.name][rows] = -torch.inf
+                        emissions[head.name][rows, head.tagset.index["O"]] = 0.0
+        return emissions
 
     def find(self, encoded: Encoded) -> list[Found]:
         """Tags and entities of every head."""
