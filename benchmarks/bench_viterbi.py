@@ -200,7 +200,7 @@ def test_levels(k, level, chains, measure, benchmark) -> None:
             moved=c.moved,
             role=role,
             peer=f"bioner_fast {level}",
-            rounds=15,
+            rounds=50,
         )
     finally:
         _ops.force_simd("")

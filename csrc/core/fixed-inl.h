@@ -4,18 +4,6 @@
 
 namespace bioner::BIONER_ISA {
 
-// Four rows of four, transposed.
-BIONER_INLINE void load_transposed(const std::int32_t* p, int stride, __m128i* columns) {
-  __m128 rows[4];
-  for (int i = 0; i < 4; ++i) rows[i] = _mm_loadu_ps(reinterpret_cast<const float*>(p + i * stride));
-  _MM_TRANSPOSE4_PS(rows[0], rows[1], rows[2], rows[3]);
-  for (int i = 0; i < 4; ++i) columns[i] = _mm_castps_si128(rows[i]);
-}
-// As int64.
-BIONER_INLINE void store_wide(std::int64_t* p, __m128i v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_cvtepi32_epi64(v));
-}
-
 #if defined(BIONER_ISA_AVX2) || defined(BIONER_ISA_WIDE)
 
 // The first n of four elements, none where n < 0; the rest are zeros.
@@ -23,10 +11,18 @@ BIONER_INLINE __m128 load_few(const float* p, std::int64_t n) {
   const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(static_cast<int>(n)), _mm_setr_epi32(0, 1, 2, 3));
   return _mm_maskload_ps(p, mask);
 }
-// The first n to p as int64.
-BIONER_INLINE void store_few(std::int64_t* p, __m128i v, std::int64_t n) {
-  const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
-  _mm256_maskstore_epi64(reinterpret_cast<long long*>(p), mask, _mm256_cvtepi32_epi64(v));
+// Eight bytes to p as int64, and the first n of them, none where n < 0.
+BIONER_INLINE void store_wide(std::int64_t* p, const std::uint8_t* bytes) {
+  for (int i = 0; i < 8; i += 4) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + i), _mm256_cvtepu8_epi64(_mm_loadu_si32(bytes + i)));
+  }
+}
+BIONER_INLINE void store_few(std::int64_t* p, const std::uint8_t* bytes, std::int64_t n) {
+  for (int i = 0; i < 8; i += 4) {
+    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(n - i), _mm256_setr_epi64x(0, 1, 2, 3));
+    _mm256_maskstore_epi64(reinterpret_cast<long long*>(p + i), mask,
+                           _mm256_cvtepu8_epi64(_mm_loadu_si32(bytes + i)));
+  }
 }
 
 struct F8 {
@@ -67,6 +63,23 @@ struct Q8 {
   }
   BIONER_INLINE void store(std::int32_t* p) const { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
   BIONER_INLINE void store_bits(float* p) const { _mm256_storeu_ps(p, _mm256_castsi256_ps(v)); }
+  // rows [8, stride] of small numbers to bytes [8 lanes, 8], the lanes in the order of byte_place().
+  BIONER_INLINE static void pack(const std::int32_t* rows, int stride, std::uint8_t* bytes) {
+    const __m256i order =
+        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    auto four = [&](const std::int32_t* p) {
+      const __m256i ab = _mm256_packus_epi32(load(p).v, load(p + stride).v);
+      const __m256i cd = _mm256_packus_epi32(load(p + 2 * stride).v, load(p + 3 * stride).v);
+      return _mm256_shuffle_epi8(_mm256_packus_epi16(ab, cd), order);
+    };
+    const __m256i first = four(rows);
+    const __m256i second = four(rows + 4 * stride);
+    __m256i* const out = reinterpret_cast<__m256i*>(bytes);
+    _mm256_storeu_si256(out, _mm256_unpacklo_epi32(first, second));
+    _mm256_storeu_si256(out + 1, _mm256_unpackhi_epi32(first, second));
+  }
+  BIONER_INLINE static void pack(const std::int32_t* rows, std::uint8_t* bytes) { pack(rows, kLanes, bytes); }
+  BIONER_INLINE static int byte_place(int lane) { return lane / 4 * 16 + lane % 4 / 2 * 32 + lane % 2 * 8; }
 };
 // Both: b where either is NaN.
 BIONER_INLINE F8 max(F8 a, F8 b) { return {_mm256_max_ps(a.v, b.v)}; }
@@ -85,6 +98,9 @@ BIONER_INLINE Q8 add_where_greater(Q8 sum, Q8 a, Q8 b, Q8 amount) {
 // x where a > b, else y.
 BIONER_INLINE Q8 where_greater(Q8 a, Q8 b, Q8 x, Q8 y) {
   return {_mm256_blendv_epi8(y.v, x.v, _mm256_cmpgt_epi32(a.v, b.v))};
+}
+BIONER_INLINE unsigned greater_bits(F8 a, F8 b) {
+  return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)));
 }
 BIONER_INLINE unsigned greater_bits(Q8 a, Q8 b) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpgt_epi32(a.v, b.v))));
@@ -152,6 +168,11 @@ struct Q16 {
     a.store_bits(p);
     b.store_bits(p + 8);
   }
+  BIONER_INLINE static void pack(const std::int32_t* rows, std::uint8_t* bytes) {
+    Q8::pack(rows, kLanes, bytes);
+    Q8::pack(rows + 8, kLanes, bytes + 64);
+  }
+  BIONER_INLINE static int byte_place(int lane) { return lane / 8 * 64 + Q8::byte_place(lane % 8); }
 };
 BIONER_INLINE F16 max(F16 x, F16 y) { return {max(x.a, y.a), max(x.b, y.b)}; }
 BIONER_INLINE F16 min(F16 x, F16 y) { return {min(x.a, y.a), min(x.b, y.b)}; }
@@ -166,6 +187,9 @@ BIONER_INLINE Q16 add_where_greater(Q16 sum, Q16 x, Q16 y, Q16 amount) {
 }
 BIONER_INLINE Q16 where_greater(Q16 a, Q16 b, Q16 x, Q16 y) {
   return {where_greater(a.a, b.a, x.a, y.a), where_greater(a.b, b.b, x.b, y.b)};
+}
+BIONER_INLINE unsigned greater_bits(F16 x, F16 y) {
+  return greater_bits(x.a, y.a) | greater_bits(x.b, y.b) << 8;
 }
 BIONER_INLINE unsigned greater_bits(Q16 x, Q16 y) {
   return greater_bits(x.a, y.a) | greater_bits(x.b, y.b) << 8;
@@ -184,8 +208,13 @@ BIONER_INLINE __mmask8 few(std::int64_t n) {
   return _mm256_cmpgt_epi64_mask(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
 }
 BIONER_INLINE __m128 load_few(const float* p, std::int64_t n) { return _mm_maskz_loadu_ps(few(n), p); }
-BIONER_INLINE void store_few(std::int64_t* p, __m128i v, std::int64_t n) {
-  _mm256_mask_storeu_epi64(p, few(n), _mm256_cvtepi32_epi64(v));
+BIONER_INLINE void store_wide(std::int64_t* p, const std::uint8_t* bytes) {
+  _mm512_storeu_si512(p, _mm512_cvtepu8_epi64(_mm_loadu_si64(bytes)));
+}
+BIONER_INLINE void store_few(std::int64_t* p, const std::uint8_t* bytes, std::int64_t n) {
+  const __mmask8 mask =
+      _mm512_cmpgt_epi64_mask(_mm512_set1_epi64(n), _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7));
+  _mm512_mask_storeu_epi64(p, mask, _mm512_cvtepu8_epi64(_mm_loadu_si64(bytes)));
 }
 
 struct F {
@@ -227,6 +256,20 @@ struct Q {
   BIONER_INLINE static Q load(const std::int32_t* p) { return {_mm512_loadu_si512(p)}; }
   BIONER_INLINE void store(std::int32_t* p) const { _mm512_storeu_si512(p, v); }
   BIONER_INLINE void store_bits(float* p) const { _mm512_storeu_ps(p, _mm512_castsi512_ps(v)); }
+  BIONER_INLINE static void pack(const std::int32_t* rows, std::uint8_t* bytes) {
+    const __m512i order =
+        _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+    auto four = [&](const std::int32_t* p) {
+      const __m512i ab = _mm512_packus_epi32(load(p).v, load(p + kLanes).v);
+      const __m512i cd = _mm512_packus_epi32(load(p + 2 * kLanes).v, load(p + 3 * kLanes).v);
+      return _mm512_shuffle_epi8(_mm512_packus_epi16(ab, cd), order);
+    };
+    const __m512i first = four(rows);
+    const __m512i second = four(rows + 4 * kLanes);
+    _mm512_storeu_si512(bytes, _mm512_unpacklo_epi32(first, second));
+    _mm512_storeu_si512(bytes + 64, _mm512_unpackhi_epi32(first, second));
+  }
+  BIONER_INLINE static int byte_place(int lane) { return lane / 4 * 16 + lane % 4 / 2 * 64 + lane % 2 * 8; }
 };
 BIONER_INLINE F max(F a, F b) { return {_mm512_max_ps(a.v, b.v)}; }
 BIONER_INLINE F min(F a, F b) { return {_mm512_min_ps(a.v, b.v)}; }
@@ -242,6 +285,7 @@ BIONER_INLINE Q add_where_greater(Q sum, Q a, Q b, Q amount) {
 BIONER_INLINE Q where_greater(Q a, Q b, Q x, Q y) {
   return {_mm512_mask_mov_epi32(y.v, _mm512_cmpgt_epi32_mask(a.v, b.v), x.v)};
 }
+BIONER_INLINE unsigned greater_bits(F a, F b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
 BIONER_INLINE unsigned greater_bits(Q a, Q b) { return _mm512_cmpgt_epi32_mask(a.v, b.v); }
 template <int kSize>
 BIONER_INLINE Q look_up(const std::int32_t* table, Q index) {

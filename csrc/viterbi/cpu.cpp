@@ -56,12 +56,12 @@ std::size_t scratch_bytes(std::int64_t longest, int tags) {
   const std::size_t vector =
       tags <= kLaneTags ? length * kMostLanes * sizeof(std::uint64_t)
                         : kSideBySide * length * static_cast<std::size_t>(stride_of(tags)) * sizeof(double);
+  const std::size_t tokens = static_cast<std::size_t>(std::min(longest, kFixedTokens) + kFixedSlack);
   const std::size_t fixed =
-      static_cast<std::size_t>(std::min(longest, kFixedTokens)) * sizeof(std::int32_t) *
+      tokens * sizeof(std::int32_t) *
       (tags <= kFixedLaneTags ? (2 * k + 1) * kMostSentences
                               : kSideBySide * static_cast<std::size_t>(fixed_stride_of(tags) + 1));
-  constexpr std::size_t kRest = 3 * kMostSentences * sizeof(std::int32_t);  // rows are taken in fours
-  return align(std::max({scalar, vector, fixed + kRest}));
+  return align(std::max({scalar, vector, fixed}));
 }
 
 template <typename T>

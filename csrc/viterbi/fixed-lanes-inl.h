@@ -19,57 +19,108 @@ constexpr std::int32_t kTally = 1 << 16;  // what one candidate adds to a tally,
 // Emissions in units; *most becomes the greatest that was seen.
 BIONER_INLINE Q fixed(F emission, F* most) {
   *most = max(emission, *most);
-  return max(to_fixed(emission, F::set1(kUnits)), Q::set1(-kGreatestFixed));
+  return to_fixed(max(emission, F::set1(-kGreatest)), F::set1(kUnits));
 }
 
-// Elements of the rows of all lanes to x [size, lanes]. What follows a sentence that has ended is anything:
-// the next one's, or zeros.
-BIONER_INLINE void transpose(const Group<float>& group, const std::int64_t* sizes, std::int64_t size,
-                             float* x) {
-  constexpr int kLanes = Q::kLanes;
-  const float* const* const rows = group.emissions;
-  const float* furthest = rows[0];
-  for (int s = 1; s < kLanes; ++s) furthest = rows[s] > furthest ? rows[s] : furthest;
-  const std::int64_t readable = group.emissions_end - furthest;
-  std::int64_t f = 0;
-  for (const std::int64_t end = size < readable - 3 ? size : readable - 3; f < end; f += 4) {
-    F::store_columns([&](int s) { return _mm_loadu_ps(rows[s] + f); }, x + f * kLanes, kLanes);
-  }
-  for (; f < size; f += 4) {
-    F::store_columns([&](int s) { return load_few(rows[s] + f, sizes[s] - f); }, x + f * kLanes, kLanes);
-  }
-}
+// The emissions of all lanes. What follows a sentence that has ended is anything: the next one's, or zeros.
+struct Rows {
+  const float* const* rows;
+  std::int64_t sizes[Q::kLanes];  // elements of each
+  std::int64_t readable;          // elements that may be read of every row
 
-// Few tags: alpha stays in registers, and is stored over the emissions `x` or elsewhere.
+  BIONER_INLINE Rows(const Group<float>& group, const std::int32_t* lengths, int tags)
+      : rows(group.emissions) {
+    const float* furthest = rows[0];
+    for (int s = 0; s < Q::kLanes; ++s) {
+      furthest = rows[s] > furthest ? rows[s] : furthest;
+      sizes[s] = static_cast<std::int64_t>(lengths[s]) * tags;
+    }
+    readable = group.emissions_end - furthest;
+  }
+
+  // Elements from `begin` on, 4 * kFours of them, to x [size, lanes].
+  template <int kFours>
+  BIONER_INLINE void transpose(std::int64_t begin, float* x) const {
+    constexpr int kLanes = Q::kLanes;
+    const std::int64_t end = begin + 4 * kFours;
+    if (end <= readable) {
+      for (std::int64_t f = begin; f < end; f += 4) {
+        F::store_columns([&](int s) { return _mm_loadu_ps(rows[s] + f); }, x + f * kLanes, kLanes);
+      }
+      return;
+    }
+    for (std::int64_t f = begin; f < end; f += 4) {
+      F::store_columns([&](int s) { return load_few(rows[s] + f, sizes[s] - f); }, x + f * kLanes, kLanes);
+    }
+  }
+};
+
+// Few tags: alpha stays in registers, and is stored over the emissions `x` or elsewhere. Emissions come by
+// kRebase + 1 tokens: waiting for them and computing go side by side.
 template <int K>
-BIONER_INLINE F forward_small(const FixedTables& fixed_tables, std::int64_t longest, const std::int32_t* x,
-                              std::int32_t* stored) {
+BIONER_INLINE F forward_small(const FixedTables& fixed_tables, const Group<float>& group, const Rows& rows,
+                              std::int32_t* x, std::int32_t* stored) {
   constexpr int kLanes = Q::kLanes;
+  constexpr std::int64_t kBlock = kRebase + 1;
+  const std::int64_t longest = group.lengths[0];
   Q alpha[K];
   F most = F::set1(-kGreatest);
-  for (int j = 0; j < K; ++j) {
-    alpha[j] = fixed(F::load(x + j * kLanes), &most) + Q::set1(fixed_tables.start[j]);
-    alpha[j].store(stored + j * kLanes);
-  }
-  for (std::int64_t t = 1; t < longest; ++t) {
-    const std::int32_t* const row = x + t * K * kLanes;
+  auto fetch = [&](std::int64_t t) BIONER_INLINE_LAMBDA {
+    rows.template transpose<K * kBlock / 4>(t * K, reinterpret_cast<float*>(x));
+  };
+  auto emission = [&](std::int64_t t, int j)
+                      BIONER_INLINE_LAMBDA { return fixed(F::load(x + (t * K + j) * kLanes), &most); };
+  auto keep = [&](std::int64_t t) BIONER_INLINE_LAMBDA {
+    for (int j = 0; j < K; ++j) alpha[j].store(stored + (t * K + j) * kLanes);
+  };
+  auto step = [&](std::int64_t t) BIONER_INLINE_LAMBDA {
     Q next[K];
     for (int j = 0; j < K; ++j) {
       Q best = alpha[0] + Q::set1(fixed_tables.transitions[j]);
       for (int i = 1; i < K; ++i) {
         best = max(alpha[i] + Q::set1(fixed_tables.transitions[i * kFixedRow + j]), best);
       }
-      next[j] = fixed(F::load(row + j * kLanes), &most) + best;
+      next[j] = emission(t, j) + best;
     }
-    if ((t & kRebase) == kRebase) {
-      Q top = next[0];
-      for (int j = 1; j < K; ++j) top = max(next[j], top);
-      for (int j = 0; j < K; ++j) next[j] = next[j] - top;
+    for (int j = 0; j < K; ++j) alpha[j] = next[j];
+  };
+  auto rebase = [&]() BIONER_INLINE_LAMBDA {
+    Q top = alpha[0];
+    for (int j = 1; j < K; ++j) top = max(alpha[j], top);
+    for (int j = 0; j < K; ++j) alpha[j] = alpha[j] - top;
+  };
+  fetch(0);
+  for (int j = 0; j < K; ++j) alpha[j] = emission(0, j) + Q::set1(fixed_tables.start[j]);
+  keep(0);
+  std::int64_t t = 1;
+  for (; t < kBlock && t < longest; ++t) {
+    step(t);
+    if (t == kRebase) rebase();
+    keep(t);
+  }
+  for (; t + kBlock <= longest; t += kBlock) {
+    fetch(t);
+    // Meanwhile the next group's emissions come nearer, and the lines that this one's tags will go to.
+    for (int s = 0; s < kLanes; ++s) {
+      _mm_prefetch(reinterpret_cast<const char*>(group.next_emissions[s] + (t - kBlock) * K), _MM_HINT_T0);
     }
-    for (int j = 0; j < K; ++j) {
-      alpha[j] = next[j];
-      alpha[j].store(stored + (t * K + j) * kLanes);
+    if (t % (2 * kBlock) == 0) {
+      for (int s = 0; s < kLanes; ++s) {
+        _mm_prefetch(reinterpret_cast<const char*>(group.out_tags[s] + t), _MM_HINT_T0);
+      }
     }
+    for (int i = 0; i < kRebase; ++i) {
+      step(t + i);
+      keep(t + i);
+    }
+    step(t + kRebase);
+    rebase();
+    keep(t + kRebase);
+  }
+  if (t < longest) fetch(t);
+  for (; t < longest; ++t) {
+    step(t);
+    keep(t);
   }
   return most;
 }
@@ -178,23 +229,28 @@ BIONER_INLINE Q multiple(Q tag, int times) {
 //
 // Up to kScoreTags, the score's parts at token t go where nobody looks any more: the emission to the first
 // row of emissions [longest, tags, lanes] at t, and what follows it (transition or end) to that of alpha.
+// The first weight goes to score [lanes].
 template <int kTags, int kSize>
-BIONER_INLINE unsigned walk_back(const FixedTables& fixed_tables, const std::int32_t* weights,
+BIONER_INLINE unsigned walk_back(const FixedTables& fixed_tables, const Tables& tables,
                                  const std::int32_t* lengths, std::int64_t longest, std::int32_t* emissions,
-                                 std::int32_t* alphas, F most, std::int32_t* path) {
+                                 std::int32_t* alphas, F most, std::int32_t* path, float* score) {
   constexpr int kLanes = Q::kLanes;
   constexpr bool kScore = kTags > 0 && kTags <= kScoreTags;
   const int tags = kTags > 0 ? kTags : fixed_tables.tags;
+  std::int32_t weights[kFixedRow] = {};
+  std::int32_t starts[kFixedRow] = {};
+  if constexpr (kScore) make_weights<kTags>(tables, weights, starts);
   const Q length = Q::load(lengths);
   const Q closing = Q::set1(tags);
+  const Q nothing = Q::set1(kNegativeZero);
   Q tag = closing;
   Q all_tags = Q::set1(0);
   F least = F::set1(kGreatest);
-  const Q one = Q::set1(1);
-  const Q less = Q::set1(margin(1) - margin(0));
-  Q here = Q::set1(static_cast<std::int32_t>(longest - 1));  // t
-  Q ahead = Q::set1(margin(longest - 1) + 1);
-  for (std::int64_t t = longest - 1; t >= 0; --t, here = here - one, ahead = ahead - less) {
+  // kInside: no lane has ended.
+  auto step = [&]<bool kInside>(std::int64_t t) BIONER_INLINE_LAMBDA {
+    auto if_inside = [&](Q x, Q otherwise) BIONER_INLINE_LAMBDA {
+      return kInside ? x : where_greater(length, Q::set1(static_cast<std::int32_t>(t)), x, otherwise);
+    };
     std::int32_t* const alpha = alphas + t * tags * kLanes;
     const Q next = tag;
     Q candidate[kTags > 0 ? kTags : kFixedRow];
@@ -204,13 +260,13 @@ BIONER_INLINE unsigned walk_back(const FixedTables& fixed_tables, const std::int
           Q::load(alpha + i * kLanes) + look_up<kSize>(fixed_tables.transitions + i * kFixedRow, next);
       best = max(candidate[i], best);
     }
-    const Q threshold = best - ahead;
+    const Q threshold = best - Q::set1(margin(t) + 1);
     // A single candidate leaves its tag; several leave kTally or more.
     Q tally = Q::set1(-kTally);
     for (int i = 0; i < tags; ++i) {
       tally = add_where_greater(tally, candidate[i], threshold, Q::set1(kTally + i));
     }
-    tag = where_greater(length, here, tally, closing);
+    tag = if_inside(tally, closing);
     all_tags = all_tags | tag;
     tag.store(path + t * kLanes);
     if constexpr (kScore) {
@@ -220,26 +276,25 @@ BIONER_INLINE unsigned walk_back(const FixedTables& fixed_tables, const std::int
       for (int j = 1; j < tags; ++j) {
         emission = where_greater(candidate[j], threshold, Q::load(row + j * kLanes), emission);
       }
-      emission = where_greater(length, here, emission, Q::set1(kNegativeZero));
-      const Q found = look_up<kTags*(kTags + 1)>(weights, multiple(tag, tags + 1) + next);
-      const Q weight = where_greater(length, here, found, Q::set1(kNegativeZero));
+      emission = if_inside(emission, nothing);
+      const Q weight =
+          if_inside(look_up<kTags*(kTags + 1)>(weights, multiple(tag, tags + 1) + next), nothing);
       least = min(as_float(emission), min(as_float(weight), least));
       emission.store(row);
       weight.store(alpha);
     }
+  };
+  std::int64_t t = longest - 1;
+  for (const std::int64_t shortest = lengths[kLanes - 1]; t >= shortest; --t)
+    step.template operator()<false>(t);
+  for (; t >= 0; --t) step.template operator()<true>(t);
+  if constexpr (kScore) {
+    const Q weight = look_up<kTags + 1>(starts, tag);
+    least = min(as_float(weight), least);
+    weight.store_bits(score);
   }
-  std::int32_t seen[kLanes];
-  float greatest[kLanes];
-  float lowest[kLanes];
-  all_tags.store(seen);
-  most.store(greatest);
-  least.store(lowest);
-  unsigned unproved = 0;
-  for (int s = 0; s < kLanes; ++s) {
-    const bool proved = seen[s] < kFixedRow && greatest[s] <= kGreatest && lowest[s] >= -kGreatest;
-    unproved |= (proved ? 0U : 1U) << s;
-  }
-  return unproved;
+  return greater_bits(all_tags, Q::set1(kFixedRow - 1)) | greater_bits(most, F::set1(kGreatest)) |
+         greater_bits(F::set1(-kGreatest), least);
 }
 
 // kTags: 0 if there are more than the registers hold.
@@ -247,30 +302,31 @@ template <int kTags, int kSize>
 unsigned fixed_lanes_k(const FixedTables& fixed_tables, const Tables& tables, const Group<float>& group,
                        std::int32_t* x) {
   constexpr int kLanes = Q::kLanes;
+  constexpr bool kScore = kTags > 0 && kTags <= kScoreTags;
   const std::int64_t longest = group.lengths[0];
-  const std::int64_t size = longest * tables.tags;
-  std::int64_t sizes[kLanes];
   std::int32_t lengths[kLanes];
   for (int s = 0; s < kLanes; ++s) {
     lengths[s] = s < group.count ? static_cast<std::int32_t>(group.lengths[s]) : 0;
-    sizes[s] = static_cast<std::int64_t>(lengths[s]) * tables.tags;
   }
-  transpose(group, sizes, size, reinterpret_cast<float*>(x));
-  constexpr bool kScore = kTags > 0 && kTags <= kScoreTags;
-  std::int32_t* const alphas = kScore ? x + size * kLanes : x;
-  std::int32_t weights[kFixedRow] = {};
+  const Rows rows(group, lengths, tables.tags);
+  // Emissions are taken by kRebase + 1 tokens.
+  const std::int64_t size = (longest + kRebase) * tables.tags * kLanes;
+  std::int32_t* const alphas = kScore ? x + size : x;
+  std::int32_t* const path = alphas + size;
+  float score[kLanes];
   F most;
   if constexpr (kTags > 0) {
-    most = forward_small<kTags>(fixed_tables, longest, x, alphas);
+    most = forward_small<kTags>(fixed_tables, group, rows, x, alphas);
   } else {
+    for (std::int64_t f = 0; f < longest * tables.tags; f += 4) {
+      rows.template transpose<1>(f, reinterpret_cast<float*>(x));
+    }
     most = forward_large(fixed_tables, group, longest, x);
   }
-  if constexpr (kScore) make_weights<kTags>(tables, weights);
-  std::int32_t* const path = alphas + size * kLanes;
   const unsigned unproved =
-      walk_back<kTags, kSize>(fixed_tables, weights, lengths, longest, x, alphas, most, path);
+      walk_back<kTags, kSize>(fixed_tables, tables, lengths, longest, x, alphas, most, path, score);
   if constexpr (kScore) {
-    return write_lanes<kTags>(tables, group, longest, x, alphas, unproved, path);
+    return write_lanes<kTags>(group, longest, x, alphas, score, unproved, path);
   } else {
     return write_proved<kLanes>(tables, group, unproved, path);
   }

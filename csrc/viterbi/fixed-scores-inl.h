@@ -8,23 +8,19 @@ namespace viterbi_isa {
 
 using bioner::viterbi::kGreatest;
 
-// path [longest + 3, lanes] to the tags of all sentences. Those behind the last sentence of the group repeat
-// the first one, and are not written.
-BIONER_INLINE void write_tags(const Group<float>& group, const std::int32_t* path) {
+// Tags of eight tokens from t on, from path [8, lanes]. Unused lanes repeat the first sentence, and are not
+// written. kWhole: all sentences have all eight.
+template <bool kWhole>
+BIONER_INLINE void write_tags(const Group<float>& group, std::int64_t t, const std::int32_t* path) {
   constexpr int kLanes = Q::kLanes;
-  for (int s = 0; s < group.count; s += 4) {
-    const int count = group.count - s < 4 ? group.count - s : 4;
-    const std::int64_t shortest = group.lengths[s + count - 1];
-    for (std::int64_t t = 0; t < group.lengths[s]; t += 4) {
-      __m128i tags[4];
-      load_transposed(path + t * kLanes + s, kLanes, tags);
-      if (count == 4 && t + 4 <= shortest) {
-        for (int i = 0; i < 4; ++i) store_wide(group.out_tags[s + i] + t, tags[i]);
-      } else {
-        for (int i = 0; i < count; ++i) {
-          store_few(group.out_tags[s + i] + t, tags[i], group.lengths[s + i] - t);
-        }
-      }
+  std::uint8_t bytes[kLanes * 8];
+  Q::pack(path, bytes);
+  for (int s = 0; s < (kWhole ? kLanes : group.count); ++s) {
+    const std::uint8_t* const tags = bytes + Q::byte_place(s);
+    if constexpr (kWhole) {
+      store_wide(group.out_tags[s] + t, tags);
+    } else if (t < group.lengths[s]) {
+      store_few(group.out_tags[s] + t, tags, group.lengths[s] - t);
     }
   }
 }
@@ -94,47 +90,55 @@ BIONER_INLINE unsigned write_proved(const Tables& tables, const Group<float>& gr
   return unproved & ((1U << group.count) - 1U);
 }
 
-// What the walk of up to kScoreTags looks up: transitions [K, K + 1], with `end` as last column, as bits.
+// What the walk of up to kScoreTags looks up, as bits: transitions [K, K + 1], with `end` as last column, and
+// start [K], a zero behind it.
 template <int K>
-BIONER_INLINE void make_weights(const Tables& tables, std::int32_t* weights) {
+BIONER_INLINE void make_weights(const Tables& tables, std::int32_t* weights, std::int32_t* starts) {
+  auto put = [](double wide, std::int32_t* to) {
+    const float value = static_cast<float>(wide);  // as it came
+    std::memcpy(to, &value, sizeof value);
+  };
   for (int i = 0; i < K; ++i) {
+    put(tables.start[i], starts + i);
     for (int j = 0; j <= K; ++j) {
-      const double wide = j < K ? tables.transitions[i * tables.stride + j] : tables.end[i];
-      const float value = static_cast<float>(wide);  // as it came
-      std::memcpy(weights + i * (K + 1) + j, &value, sizeof value);
+      put(j < K ? tables.transitions[i * tables.stride + j] : tables.end[i], weights + i * (K + 1) + j);
     }
   }
 }
 
-// The same for all lanes at once, from what the walk left. Lanes without a proof get anything.
+// The same for all lanes at once, from what the walk left: of each token the emission, and the weight that
+// follows it. score [lanes] begins as the first weight. Lanes without a proof get anything.
+//
+// The sum waits for itself and the tags do not, so they are written between.
 template <int K>
-BIONER_INLINE unsigned write_lanes(const Tables& tables, const Group<float>& group, std::int64_t longest,
+BIONER_INLINE unsigned write_lanes(const Group<float>& group, std::int64_t longest,
                                    const std::int32_t* emissions, const std::int32_t* alphas,
-                                   unsigned unproved, const std::int32_t* path) {
+                                   const float* starts, unsigned unproved, const std::int32_t* path) {
   constexpr int kLanes = Q::kLanes;
+  constexpr int kVectors = kLanes / V::kLanes;
   const float* emission = reinterpret_cast<const float*>(emissions);
   const float* weight = reinterpret_cast<const float*>(alphas);
-  V sum[2];
-  double score[kLanes];
-  for (int s = 0; s < kLanes; ++s) {
-    const std::int32_t tag = path[s];
-    score[s] = tables.start[0 <= tag && tag < K ? tag : 0];
-    unproved |= (score[s] >= -static_cast<double>(kGreatest) ? 0U : 1U) << s;
-  }
-  for (int half = 0; half < 2; ++half) {
-    sum[half] = V::load(emission + half * V::kLanes) + V::load(score + half * V::kLanes);
-  }
-  for (std::int64_t t = 1; t < longest; ++t, weight += K * kLanes) {
-    emission += K * kLanes;
-    for (int half = 0; half < 2; ++half) {
-      const int first = half * V::kLanes;
-      sum[half] = V::load(emission + first) + (sum[half] + V::load(weight + first));
+  V sum[kVectors];
+  for (int v = 0; v < kVectors; ++v) sum[v] = V::load(starts + v * V::kLanes);
+  auto add = [&]() BIONER_INLINE_LAMBDA {
+    for (int v = 0; v < kVectors; ++v) {
+      sum[v] = (V::load(emission + v * V::kLanes) + sum[v]) + V::load(weight + v * V::kLanes);
     }
+    emission += K * kLanes;
+    weight += K * kLanes;
+  };
+  std::int64_t t = 0;
+  const std::int64_t shortest = group.count == kLanes ? group.lengths[kLanes - 1] : 0;
+  for (; t + 8 <= shortest; t += 8) {
+    for (int i = 0; i < 8; ++i) add();
+    write_tags<true>(group, t, path + t * kLanes);
   }
-  for (int half = 0; half < 2; ++half) {
-    (sum[half] + V::load(weight + half * V::kLanes)).store(score + half * V::kLanes);
+  for (; t < longest; t += 8) {
+    for (std::int64_t i = t; i < longest && i < t + 8; ++i) add();
+    write_tags<false>(group, t, path + t * kLanes);
   }
-  write_tags(group, path);
+  double score[kLanes];
+  for (int v = 0; v < kVectors; ++v) sum[v].store(score + v * V::kLanes);
   for (int s = 0; s < group.count; ++s) {
     *group.out_scores[s] = static_cast<float>(score[s]);
     unproved |= (score[s] == score[s] ? 0U : 1U) << s;  // NaN is in the score

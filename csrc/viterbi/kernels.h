@@ -13,6 +13,8 @@ constexpr int kLaneTags = 9;
 constexpr int kSideBySide = 4;
 constexpr int kMostLanes = 8;       // of float64
 constexpr int kMostSentences = 16;  // of a group
+// Emissions and tags are taken by several tokens, beyond the last one.
+constexpr std::int64_t kFixedSlack = 7;
 
 // Parameters as float64, shared by all threads. Rows are padded to `stride` with -inf.
 struct Tables {
@@ -43,9 +45,9 @@ struct Group {
 // kSideBySide * lengths[0] * stride doubles for `by_tag`.
 //
 // `fixed` does a group by the rule of fixed.h; null for float64, and where a level has no such code. It
-// returns a bit for each sentence that float64 has to do. `scratch` holds (lengths[0] * (2 * tags + 1)
-// + 3) * fixed_lanes int32 where a lane is a sentence, else kSideBySide * lengths[0] * (fixed_tables.stride +
-// 1).
+// returns a bit for each sentence that float64 has to do. `scratch` holds, for lengths[0] + kFixedSlack
+// tokens, (2 * tags + 1) * fixed_lanes int32 where a lane is a sentence, else kSideBySide *
+// (fixed_tables.stride + 1).
 template <typename T>
 struct Kernels {
   int lanes;
