@@ -163,7 +163,7 @@ def test_ten_tasks(side, measure, peer, benchmark) -> None:
     run_cnn(side, 10, tokens(4000), measure, peer)
 
 
-@pytest.mark.parametrize("side", ["bioner_fast", "pytorch"])
+@pytest.mark.parametrize("side", ["bioner_fast", "bioner_fast bfloat16", "pytorch"])
 def test_mlp_with_a_million_vectors(side, measure, benchmark) -> None:
     benchmark.group = f"MLP training, 1,000,000 fine-tuned vectors, batch 50, SGD, {THREADS} threads"
     n, size, rate = tokens(10_000), 50, 0.1
@@ -199,8 +199,12 @@ def test_mlp_with_a_million_vectors(side, measure, benchmark) -> None:
 
     network = network_of("mlp", rows, 0.0)
     how: dict[str, Any] = {"tokens": n, "moved": 0, "rounds": 5, "batch_size": size}
-    if side == "bioner_fast":
-        measure(every(our_step(network, "sgd", rate), [(b,) for b in batches]), role="ours", **how)
+    if side.startswith("bioner_fast"):
+        role: dict[str, Any] = {"role": "ours"}
+        if side.endswith("bfloat16"):
+            network.training_product = torch.bfloat16
+            role = {"role": "option", "peer": side}
+        measure(every(our_step(network, "sgd", rate), [(b,) for b in batches]), **role, **how)
     else:
         _, timed = plain_step(network)
         arguments = [arguments_of(corpus, batch) for batch in batches]

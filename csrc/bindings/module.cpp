@@ -5,6 +5,7 @@ namespace bioner::bindings {
 void register_runtime(pybind11::module_& module);
 void register_window(pybind11::module_& module);
 void register_crf(pybind11::module_& module);
+void register_dense(pybind11::module_& module);
 void register_gated(pybind11::module_& module);
 void register_step(pybind11::module_& module);
 void register_viterbi(pybind11::module_& module);
@@ -16,6 +17,7 @@ PYBIND11_MODULE(_ops, module) {
   bioner::bindings::register_runtime(module);
   bioner::bindings::register_window(module);
   bioner::bindings::register_crf(module);
+  bioner::bindings::register_dense(module);
   bioner::bindings::register_gated(module);
   bioner::bindings::register_step(module);
   bioner::bindings::register_viterbi(module);

@@ -104,7 +104,7 @@ bool linear_tiles(const Linear& op, std::int64_t begin, std::int64_t end, float*
   const std::int64_t padded = (end - begin + kRows - 1) / kRows * kRows;
   std::uint8_t* const rows = rows_of_thread(static_cast<std::size_t>(padded * stride));
   gather_rows(op, begin, end, total, stride, padded, rows);
-  const TileShapes shapes;
+  static constexpr TileShapes shapes;  // on the stack, compilers may leave out writing it: see csrc/dense
   _tile_loadconfig(&shapes);
   alignas(64) std::int32_t sums[kRows * 2 * kLanes];
   const std::uint8_t* panel = op.weights;

@@ -1,7 +1,9 @@
 // Bindings of the training-step kernels: checks, then the kernel without the GIL. CPU only.
 #include <pybind11/pybind11.h>
 
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "bindings/product.h"
 #include "step/step.h"
@@ -113,6 +115,18 @@ void step_units(const py::object& sums_object, const py::object& bias_object, st
   step::units_forward(op, level, threads);
 }
 
+// The stride of a matrix that has room for [rows, columns].
+std::int64_t require_room(const Tensor& tensor, DType dtype, std::int64_t rows, std::int64_t columns) {
+  if (!tensor.present()) return 0;
+  require_cpu(tensor);
+  tensor.require_dtype({dtype}).require_rank(2);
+  if (tensor.shape[0] < rows || tensor.shape[1] < columns) {
+    throw py::value_error("`" + tensor.name + "` must have at least shape [" + std::to_string(rows) + ", " +
+                          std::to_string(columns) + "], got " + tensor.describe_shape());
+  }
+  return tensor.shape[1];
+}
+
 void step_units_grad(const py::object& grad_object, const py::object& out_object, double share,
                      const py::object& rows_object, const py::object& columns_object,
                      const py::object& bias_object, int threads, std::uintptr_t /*stream*/) {
@@ -130,8 +144,8 @@ void step_units_grad(const py::object& grad_object, const py::object& out_object
   if (op.output == Scalar::kBFloat16 && op.product != op.output) {
     throw py::type_error("`out` must have the dtype of `grad_bias` or of `grad_rows`");
   }
-  if (columns.present()) require_like(columns, product, {op.width, op.tokens}, "[H, N]");
-  if (rows.present()) require_like(rows, product, {op.tokens, op.width}, "[N, H]");
+  op.column_stride = require_room(columns, product, op.width, op.tokens);
+  op.row_stride = require_room(rows, product, op.tokens, op.width);
   op.grad = grad.data;
   op.grad_rows = data_of(rows);
   op.grad_columns = data_of(columns);
@@ -139,6 +153,139 @@ void step_units_grad(const py::object& grad_object, const py::object& out_object
   const simd::Level level = simd::active();
   const py::gil_scoped_release release;
   step::units_backward(op, level, threads);
+}
+
+// Numbers [M] of rows of a table.
+void check_numbers(const Tensor& ids, std::int64_t count, const Tensor& table) {
+  require_cpu(table);
+  table.require_rank(2);
+  require_like(ids, DType::kInt64, {count}, "[M]");
+  check_ids(ids, table.shape[0]);
+}
+
+void step_rows(const py::object& table_object, const py::object& ids_object, const py::object& also_object,
+               const py::object& also_ids_object, const py::object& rows_object, int threads,
+               std::uintptr_t /*stream*/) {
+  const Tensor table = Tensor::from(table_object, "table");
+  const Tensor ids = Tensor::from(ids_object, "ids");
+  const Tensor also = Tensor::optional(also_object, "caps");
+  const Tensor also_ids = Tensor::optional(also_ids_object, "cap_ids");
+  const Tensor rows = Tensor::from(rows_object, "rows");
+  step::Rows op{};
+  op.scalar = full_scalar(table);
+  rows.require_rank(2);
+  op.count = rows.shape[0];
+  check_numbers(ids, op.count, table);
+  op.width = table.shape[1];
+  if (also.present()) {
+    also.require_dtype({table.dtype});
+    check_numbers(also_ids, op.count, also);
+    op.also = also.shape[1];
+    op.also_ids = also_ids.as<const std::int64_t>();
+    op.also_table = also.data;
+  }
+  require_like(rows, table.dtype, {op.count, op.width + op.also}, "[M, D + E]");
+  op.ids = ids.as<const std::int64_t>();
+  op.table = table.data;
+  op.rows = rows.data;
+  const simd::Level level = simd::active();
+  const py::gil_scoped_release release;
+  step::rows_forward(op, level, threads);
+}
+
+// A gradient [M, at least the table's width].
+step::Rows checked_row_gradients(const Tensor& grad, const Tensor& table, const Tensor& ids) {
+  step::Rows op{};
+  op.scalar = full_scalar(table);
+  grad.require_dtype({table.dtype}).require_rank(2);
+  require_cpu(grad);
+  op.count = grad.shape[0];
+  check_numbers(ids, op.count, table);
+  if (grad.shape[1] < table.shape[1]) {
+    throw py::value_error("`grad` must have at least the columns of `" + table.name + "`, got " +
+                          grad.describe_shape());
+  }
+  op.rows = grad.data;
+  return op;
+}
+
+void step_rows_sgd(const py::object& table_object, const py::object& ids_object,
+                   const py::object& grad_object, double rate, int threads, std::uintptr_t /*stream*/) {
+  const Tensor table = Tensor::from(table_object, "table");
+  const Tensor ids = Tensor::from(ids_object, "ids");
+  const Tensor grad = Tensor::from(grad_object, "grad");
+  step::Rows op = checked_row_gradients(grad, table, ids);
+  op.width = table.shape[1];
+  op.also = grad.shape[1] - op.width;
+  op.ids = ids.as<const std::int64_t>();
+  op.table = table.data;
+  op.rate = rate;
+  const simd::Level level = simd::active();
+  const py::gil_scoped_release release;
+  step::rows_sgd(op, level, threads);
+}
+
+void step_rows_caps(const py::object& grad_object, const py::object& cap_ids_object,
+                    const py::object& grad_caps_object, int /*threads*/, std::uintptr_t /*stream*/) {
+  const Tensor grad = Tensor::from(grad_object, "grad");
+  const Tensor ids = Tensor::from(cap_ids_object, "cap_ids");
+  const Tensor grad_caps = Tensor::from(grad_caps_object, "grad_caps");
+  step::Rows op = checked_row_gradients(grad, grad_caps, ids);
+  op.also = grad_caps.shape[1];
+  op.width = grad.shape[1] - op.also;
+  op.also_ids = ids.as<const std::int64_t>();
+  op.grad_also = grad_caps.data;
+  const simd::Level level = simd::active();
+  const py::gil_scoped_release release;
+  step::rows_also_backward(op, level);
+}
+
+double step_head(const py::object& hidden_object, const py::object& weights_object,
+                 const py::object& bias_object, const py::object& gold_object, double factor, double least,
+                 double most, const py::object& logits_object, const py::object& grad_hidden_object,
+                 const py::object& grad_weights_object, const py::object& grad_bias_object, int threads,
+                 std::uintptr_t /*stream*/) {
+  const Tensor hidden = Tensor::from(hidden_object, "hidden");
+  const Tensor weights = Tensor::from(weights_object, "weights");
+  const Tensor bias = Tensor::from(bias_object, "bias");
+  const Tensor gold = Tensor::from(gold_object, "gold");
+  const Tensor logits = Tensor::from(logits_object, "grad_logits");
+  const Tensor grad_hidden = Tensor::from(grad_hidden_object, "grad_hidden");
+  const Tensor grad_weights = Tensor::from(grad_weights_object, "grad_weights");
+  const Tensor grad_bias = Tensor::from(grad_bias_object, "grad_bias");
+  step::Head op{};
+  op.scalar = full_scalar(hidden);
+  hidden.require_rank(2);
+  op.rows = hidden.shape[0];
+  op.width = hidden.shape[1];
+  weights.require_rank(2);
+  op.tags = weights.shape[0];
+  if (op.tags < 1) throw py::value_error("`weights` must have a row for each tag, got none");
+  require_like(weights, hidden.dtype, {op.tags, op.width}, "[K, H]");
+  require_like(bias, hidden.dtype, {op.tags}, "[K]");
+  require_like(gold, DType::kInt64, {op.rows}, "[N]");
+  check_ids(gold, op.tags);
+  require_like(logits, hidden.dtype, {op.rows, op.tags}, "[N, K]");
+  require_like(grad_hidden, hidden.dtype, {op.rows, op.width}, "[N, H]");
+  require_like(grad_weights, hidden.dtype, {op.tags, op.width}, "[K, H]");
+  require_like(grad_bias, hidden.dtype, {op.tags}, "[K]");
+  op.factor = factor;
+  op.least = least;
+  op.most = most;
+  op.hidden = hidden.data;
+  op.weights = weights.data;
+  op.bias = bias.data;
+  op.gold = gold.as<const std::int64_t>();
+  std::vector<double> losses(static_cast<std::size_t>(op.rows));
+  op.losses = losses.data();
+  op.grad_logits = logits.data;
+  op.grad_hidden = grad_hidden.data;
+  op.grad_weights = grad_weights.data;
+  op.grad_bias = grad_bias.data;
+  const simd::Level level = simd::active();
+  const py::gil_scoped_release release;
+  step::head(op, level, threads);
+  return std::accumulate(losses.begin(), losses.end(), 0.0);
 }
 
 void require_as_many(const Tensor& tensor, const Tensor& values) {
@@ -215,6 +362,15 @@ void register_step(py::module_& module) {
   module.def("step_units_grad", &step_units_grad, arg("grad"), arg("out"), arg("share"),
              arg("grad_rows").none(true), arg("grad_columns").none(true), arg("grad_bias"), arg("threads"),
              arg("stream"));
+  module.def("step_rows", &step_rows, arg("table"), arg("ids"), arg("caps").none(true),
+             arg("cap_ids").none(true), arg("rows"), arg("threads"), arg("stream"));
+  module.def("step_rows_sgd", &step_rows_sgd, arg("table"), arg("ids"), arg("grad"), arg("rate"),
+             arg("threads"), arg("stream"));
+  module.def("step_rows_caps", &step_rows_caps, arg("grad"), arg("cap_ids"), arg("grad_caps"), arg("threads"),
+             arg("stream"));
+  module.def("step_head", &step_head, arg("hidden"), arg("weights"), arg("bias"), arg("gold"), arg("factor"),
+             arg("least"), arg("most"), arg("grad_logits"), arg("grad_hidden"), arg("grad_weights"),
+             arg("grad_bias"), arg("threads"), arg("stream"));
   module.def("step_adam", &step_adam, arg("values"), arg("grad"), arg("first"), arg("second"),
              arg("low").none(true), arg("beta1"), arg("beta2"), arg("size"), arg("epsilon"), arg("decay"),
              arg("threads"), arg("stream"));

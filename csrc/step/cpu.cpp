@@ -47,6 +47,28 @@ void units_backward(const Units& op, simd::Level level, int threads) {
                [&](std::int64_t begin, std::int64_t end) { kernels.units_grad(op, begin, end); });
 }
 
+void rows_forward(const Rows& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.count, grain(op.width), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.rows(op, begin, end); });
+}
+
+void rows_also_backward(const Rows& op, simd::Level level) { kernels_for(level).rows_also(op); }
+
+void rows_sgd(const Rows& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(kRowOwners, grain(op.width * op.count / kRowOwners), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.rows_sgd(op, begin, end); });
+}
+
+void head(const Head& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.rows, grain(op.width * op.tags), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.head_rows(op, begin, end); });
+  parallel_for(op.width, grain(op.rows * op.tags), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.head_columns(op, begin, end); });
+}
+
 void adam(const Adam& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
   parallel_for(op.count, kGrainValues, threads,

@@ -3,7 +3,12 @@
 
 #include <math.h>
 
+#include "core/transpose-inl.h"
 #include "step/isa.h"
+
+// After what it needs.
+#include "step/head-inl.h"
+#include "step/rows-inl.h"
 
 namespace bioner::step::BIONER_LEVEL {
 namespace {
@@ -42,36 +47,6 @@ void place_typed(const Positions& op, std::int64_t begin, std::int64_t end) {
   }
 }
 
-// Sixteen rows of sixteen words to columns, in four rounds of shuffles that exchange ever smaller blocks.
-#if defined(__GNUC__)
-using Words = std::uint32_t __attribute__((vector_size(64)));
-
-template <int kStep>
-BIONER_INLINE void exchange(Words* rows) {
-  for (int i = 0; i < 16; ++i) {
-    if (i & kStep) continue;
-    const Words a = rows[i];
-    const Words b = rows[i + kStep];
-#define BIONER_LOW(l) (((l) & kStep) != 0 ? (l) - kStep + 16 : (l))
-#define BIONER_HIGH(l) (((l) & kStep) != 0 ? (l) + 16 : (l) + kStep)
-#define BIONER_ALL(f) \
-  f(0), f(1), f(2), f(3), f(4), f(5), f(6), f(7), f(8), f(9), f(10), f(11), f(12), f(13), f(14), f(15)
-    rows[i] = __builtin_shufflevector(a, b, BIONER_ALL(BIONER_LOW));
-    rows[i + kStep] = __builtin_shufflevector(a, b, BIONER_ALL(BIONER_HIGH));
-#undef BIONER_ALL
-#undef BIONER_HIGH
-#undef BIONER_LOW
-  }
-}
-
-BIONER_INLINE void transpose(Words* rows) {
-  exchange<8>(rows);
-  exchange<4>(rows);
-  exchange<2>(rows);
-  exchange<1>(rows);
-}
-#endif
-
 BIONER_INLINE std::uint32_t pair(float low, float high) {
   return static_cast<std::uint32_t>(ScalarTraits<BFloat16>::store(low).bits) |
          static_cast<std::uint32_t>(ScalarTraits<BFloat16>::store(high).bits) << 16;
@@ -105,26 +80,31 @@ BIONER_INLINE void write_columns(const T (*tile)[kTileColumns], std::int64_t row
   }
 }
 
-// A tile of gradients: sums for the bias, rows, and columns.
+// A tile of gradients, zero beyond its rows and columns: sums for the bias, rows, and columns. The zeros are
+// written too where strides leave room, beyond the `last` columns.
 template <typename T, typename G>
 BIONER_INLINE void write_tile(const T (*tile)[kTileColumns], std::int64_t rows, std::int64_t columns,
-                              std::int64_t first_row, std::int64_t first_column, std::int64_t n_rows,
-                              std::int64_t n_columns, G* to_rows, G* to_columns, T* sums) {
+                              std::int64_t first_row, std::int64_t first_column, std::int64_t row_stride,
+                              std::int64_t column_stride, bool last, G* to_rows, G* to_columns, T* sums) {
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < kTileColumns; ++c) sums[c] += tile[r][c];
   }
   if (to_rows != nullptr) {
+    // Within a matrix, what follows the columns is another piece's.
+    const std::int64_t room = last ? smaller(kTileColumns, row_stride - first_column) : columns;
     for (std::int64_t r = 0; r < rows; ++r) {
-      G* BIONER_RESTRICT row = to_rows + (first_row + r) * n_columns + first_column;
-      if (columns == kTileColumns) {
+      G* BIONER_RESTRICT row = to_rows + (first_row + r) * row_stride + first_column;
+      if (room == kTileColumns) {
         for (std::int64_t c = 0; c < kTileColumns; ++c) row[c] = ScalarTraits<G>::store(tile[r][c]);
       } else {
-        for (std::int64_t c = 0; c < columns; ++c) row[c] = ScalarTraits<G>::store(tile[r][c]);
+        for (std::int64_t c = 0; c < room; ++c) row[c] = ScalarTraits<G>::store(tile[r][c]);
       }
     }
   }
   if (to_columns != nullptr) {
-    write_columns<T, G>(tile, rows, columns, to_columns + first_column * n_rows + first_row, n_rows);
+    const std::int64_t room = smaller(kTileRows, column_stride - first_row);
+    write_columns<T, G>(tile, room, columns, to_columns + first_column * column_stride + first_row,
+                        column_stride);
   }
 }
 
@@ -151,8 +131,8 @@ void positions_grad_typed(const Positions& op, std::int64_t begin, std::int64_t 
         const G* BIONER_RESTRICT value = static_cast<const G*>(op.values) + position * width + f;
         for (std::int64_t c = 0; c < columns; ++c) out[c] = load_scalar(value[c]) > T(0) ? out[c] : T(0);
       }
-      write_tile<T, G>(tile, rows, columns, first, f, op.rows, width, static_cast<G*>(op.grad_rows),
-                       static_cast<G*>(op.grad_columns), sums);
+      write_tile<T, G>(tile, rows, columns, first, f, width, op.rows, f + columns == width,
+                       static_cast<G*>(op.grad_rows), static_cast<G*>(op.grad_columns), sums);
     }
     for (std::int64_t c = 0; c < columns; ++c) static_cast<T*>(op.grad_bias)[f + c] = sums[c];
   }
@@ -194,6 +174,7 @@ void units_grad_as(const Units& op, std::int64_t begin, std::int64_t end) {
     T sums[kTileColumns] = {};
     for (std::int64_t first = 0; first < op.tokens; first += kTileRows) {
       const std::int64_t rows = smaller(kTileRows, op.tokens - first);
+      if (rows < kTileRows || columns < kTileColumns) memset(tile, 0, sizeof tile);
       for (std::int64_t r = 0; r < rows; ++r) {
         const E* BIONER_RESTRICT grad = static_cast<const E*>(op.grad) + (first + r) * op.width + h;
         const E* BIONER_RESTRICT value = static_cast<const E*>(op.out) + (first + r) * op.width + h;
@@ -205,7 +186,8 @@ void units_grad_as(const Units& op, std::int64_t begin, std::int64_t end) {
           for (std::int64_t c = 0; c < columns; ++c) out[c] = passes(value[c], grad[c]);
         }
       }
-      write_tile<T, G>(tile, rows, columns, first, h, op.tokens, op.width, static_cast<G*>(op.grad_rows),
+      write_tile<T, G>(tile, rows, columns, first, h, op.row_stride, op.column_stride,
+                       h + columns == op.width, static_cast<G*>(op.grad_rows),
                        static_cast<G*>(op.grad_columns), sums);
     }
     for (std::int64_t c = 0; c < columns; ++c) static_cast<T*>(op.grad_bias)[h + c] = sums[c];
@@ -308,6 +290,7 @@ BIONER_BY_TYPE(sgd, Sgd, gradient)
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {activate, place, positions_grad, units, units_grad, adam, sgd};
+const Kernels kernels = {activate, place, positions_grad, units,     units_grad, adam,
+                         sgd,      rows,  rows_sgd,       rows_also, head_rows,  head_columns};
 
 }  // namespace bioner::step::BIONER_LEVEL

@@ -14,7 +14,15 @@ struct Kernels {
   void (*units_grad)(const Units& op, std::int64_t begin, std::int64_t end);          // columns
   void (*adam)(const Adam& op, std::int64_t begin, std::int64_t end);                 // values
   void (*sgd)(const Sgd& op, std::int64_t begin, std::int64_t end);
+  void (*rows)(const Rows& op, std::int64_t begin, std::int64_t end);      // rows
+  void (*rows_sgd)(const Rows& op, std::int64_t begin, std::int64_t end);  // owners of rows
+  void (*rows_also)(const Rows& op);
+  void (*head_rows)(const Head& op, std::int64_t begin, std::int64_t end);     // rows
+  void (*head_columns)(const Head& op, std::int64_t begin, std::int64_t end);  // columns of hidden values
 };
+
+// Rows of the table are owned by their number: one thread adds what belongs to a row, in order.
+constexpr std::int64_t kRowOwners = 16;
 
 BIONER_DECLARE_KERNELS
 

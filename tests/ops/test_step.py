@@ -104,6 +104,70 @@ def test_units(
 
 
 @types
+@pytest.mark.parametrize(("tokens", "width"), SHAPES)
+def test_gradients_of_units_with_room(
+    simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, tokens: int, width: int
+) -> None:
+    """In larger matrices the values are the same, and zeros follow as far as a block."""
+    out, grad = random(tokens, width, dtype=dtype), random(tokens, width, dtype=dtype, seed=1)
+    rows, columns = (torch.empty(*shape, dtype=product) for shape in ((tokens, width), (width, tokens)))
+    sums = torch.empty(width, dtype=dtype)
+    step.units_grad(grad, out, 0.5, rows, columns, sums)
+    room = -(-tokens // 32) * 32, -(-width // 32) * 32
+    wide, high = torch.full(room, 7.0, dtype=product), torch.full(room[::-1], 7.0, dtype=product)
+    again = torch.empty_like(sums)
+    step.units_grad(grad, out, 0.5, wide, high, again)
+    assert torch.equal(again, sums)
+    assert torch.equal(wide[:tokens, :width], rows)
+    assert torch.equal(high[:width, :tokens], columns)
+    assert (wide[:tokens, width:] == 0).all()
+    assert (high[:width, tokens:] == 0).all()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("tokens", "width"), [(1, 1), (5, 3), (33, 100), (70, 47)])
+@pytest.mark.parametrize("tags", [1, 3, 4, 5, 6, 13])
+@pytest.mark.parametrize("clip", [(-1e9, 0.0), (-1.5, -0.5)])
+def test_head(
+    simd_level: str, dtype: torch.dtype, tolerance: float, tokens: int, width: int, tags: int,
+    clip: tuple[float, float],
+) -> None:  # fmt: skip
+    hidden, weights = random(tokens, width, dtype=dtype), random(tags, width, dtype=dtype, seed=1) / width
+    bias = random(tags, dtype=dtype, seed=2)
+    gold = torch.randint(0, tags, (tokens,), generator=torch.Generator().manual_seed(3))
+    into = torch.empty_like(hidden)
+    loss, *learnt = step.head(hidden, weights, bias, gold, tokens + 1, into, clip)
+    numbers = (hidden.double().numpy(), weights.double().numpy(), bias.double().numpy(), gold.tolist())
+    expected = reference.head(*numbers, tokens + 1, clip)
+    assert float(loss) == pytest.approx(expected[0], abs=tolerance)
+    for found, wanted in zip((into, *learnt), expected[1:], strict=True):
+        close(found, wanted, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("caps_dim", [0, 5])
+def test_rows_and_their_step(simd_level: str, dtype: torch.dtype, caps_dim: int) -> None:
+    """Repeated rows included."""
+    table, caps = random(30, 21, dtype=dtype), random(4, caps_dim, dtype=dtype, seed=1)
+    ids = torch.randint(0, 30, (200,), generator=torch.Generator().manual_seed(2))
+    cap_ids = ids % 4
+    made = torch.empty(200, 21 + caps_dim, dtype=dtype)
+    step.rows(table, ids, caps if caps_dim else None, cap_ids, made)
+    assert torch.equal(made, torch.cat([table[ids], caps[cap_ids]], 1))
+
+    grad = random(200, 21 + caps_dim, dtype=dtype, seed=3)
+    expected, wanted = table.clone(), torch.zeros_like(caps)
+    for m in range(200):
+        expected[ids[m]] -= 0.1 * grad[m, :21]
+        wanted[cap_ids[m]] += grad[m, 21:]
+    step.rows_sgd(table, ids, grad, rate=0.1)
+    torch.testing.assert_close(table, expected, rtol=0, atol=1e-13 if dtype == torch.float64 else 1e-5)
+    if caps_dim:
+        found = step.caps_grad(grad, cap_ids, caps)
+        torch.testing.assert_close(found, wanted, rtol=0, atol=1e-12 if dtype == torch.float64 else 1e-4)
+
+
+@types
 @pytest.mark.parametrize("kind", ["adam", "sgd"])
 @pytest.mark.parametrize("count", [1, 15, 16, 1000, 70_000])
 def test_updates(
@@ -139,11 +203,19 @@ def everything(product: torch.dtype) -> list[Tensor]:
     sums, wide = random(400, 1000, dtype=product, seed=2), random(1000, dtype=torch.float32, seed=3)
     out = torch.empty(400, 1000)
     step.units(sums, wide, 5, 0.5, out)
-    rows, columns, more = torch.empty_like(sums), sums.new_empty(1000, 400), torch.empty_like(wide)
+    rows, columns, more = sums.new_zeros(416, 1024), sums.new_zeros(1024, 416), torch.empty_like(wide)
     step.units_grad(random(400, 1000, dtype=torch.float32, seed=4), out, 0.5, rows, columns, more)
     w, m, v = (random(300_000, dtype=torch.float32, seed=s).abs() for s in (5, 6, 7))
     step.adam(w, random(300_000, dtype=product), m, v, beta1=0.9, beta2=0.99, size=0.1, epsilon=1e-8)
-    return [values, features, made, transposed, total, out, rows, columns, more, w, m, v]
+    weights, into = random(7, 1000, dtype=torch.float32, seed=8), torch.empty_like(out)
+    learnt = step.head(out, weights, torch.zeros(7), torch.arange(400) % 7, 400, into)
+    table, ids = random(50, 300, dtype=torch.float32, seed=9), torch.arange(2000) ** 2 % 50
+    looked_up = torch.empty(2000, 300)
+    step.rows(table, ids, None, ids, looked_up)
+    step.rows_sgd(table, ids, looked_up, rate=0.01)
+    return [
+        values, features, made, transposed, total, out, rows, columns, more, w, m, v, into, *learnt, table,
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("product", [torch.float32, torch.bfloat16])
@@ -172,6 +244,22 @@ def positions_call(**changed: Any) -> Callable[[], None]:
     return lambda: step.positions(**how | changed)
 
 
+def head_call(**changed: Any) -> Callable[[], None]:
+    how: dict[str, Any] = {
+        "hidden": torch.zeros(2, 3), "weights": torch.zeros(4, 3), "bias": torch.zeros(4),
+        "gold": torch.tensor([0, 3]), "size": 2, "grad_hidden": torch.zeros(2, 3),
+    }  # fmt: skip
+    return lambda: step.head(**how | changed)
+
+
+def rows_call(**changed: Any) -> Callable[[], None]:
+    how: dict[str, Any] = {
+        "table": torch.zeros(5, 2), "ids": torch.tensor([0, 4]), "caps": torch.zeros(3, 1),
+        "cap_ids": torch.tensor([2, 0]), "out": torch.zeros(2, 3),
+    }  # fmt: skip
+    return lambda: step.rows(**how | changed)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -191,6 +279,29 @@ def positions_call(**changed: Any) -> Callable[[], None]:
         (
             lambda: step.units_grad(torch.zeros(2, 3), torch.zeros(2, 3), 0.5, None, None, torch.zeros(3)),
             "`grad_rows` or `grad_columns` must be given",
+        ),
+        (
+            lambda: step.units_grad(
+                torch.zeros(2, 3), torch.zeros(2, 3), 0.5, torch.zeros(2, 2), None, torch.zeros(3)
+            ),
+            "`grad_rows` must have at least shape",
+        ),
+        (head_call(gold=torch.tensor([0, 4])), "`gold`"),
+        (head_call(gold=torch.tensor([0])), "`gold` must have shape"),
+        (head_call(weights=torch.zeros(4, 2)), "`weights` must have shape"),
+        (head_call(weights=torch.zeros(0, 3)), "must have a row for each tag"),
+        (head_call(bias=torch.zeros(4).double()), "`bias` must be float32"),
+        (head_call(grad_hidden=torch.zeros(2, 2)), "`grad_hidden` must have shape"),
+        (rows_call(ids=torch.tensor([0, 5])), "`ids`"),
+        (rows_call(cap_ids=torch.tensor([0, -1])), "`cap_ids`"),
+        (rows_call(out=torch.zeros(2, 4)), "`rows` must have shape"),
+        (
+            lambda: step.rows_sgd(torch.zeros(3, 2), torch.tensor([3]), torch.zeros(1, 2), rate=0.1),
+            "`ids`",
+        ),
+        (
+            lambda: step.rows_sgd(torch.zeros(3, 2), torch.tensor([0]), torch.zeros(1, 1), rate=0.1),
+            "`grad` must have at least the columns",
         ),
         (lambda: step.sgd(torch.zeros(3), torch.zeros(2), rate=0.1), "`grad` must have as many elements"),
     ],

@@ -47,3 +47,29 @@ def adam(
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
     return decay * w - size * m / (math.sqrt(v) + epsilon), m, v
+
+
+def head(
+    hidden: np.ndarray, weights: np.ndarray, bias: np.ndarray, gold: list[int], size: int,
+    clip: tuple[float, float],
+) -> tuple[float, np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """The loss, and its gradients for hidden values, weights and bias."""
+    loss, into = 0.0, np.zeros_like(hidden)
+    to_weights, to_bias = np.zeros_like(weights), np.zeros_like(bias)
+    for n, row in enumerate(hidden):
+        logits = [
+            sum(float(x) * float(w) for x, w in zip(row, ws, strict=True)) + b
+            for ws, b in zip(weights, bias, strict=True)
+        ]
+        total = math.log(sum(math.exp(x - max(logits)) for x in logits)) + max(logits)
+        gold_log = logits[gold[n]] - total
+        clipped = min(max(gold_log, clip[0]), clip[1])
+        loss -= clipped / size
+        if clipped != gold_log:
+            continue
+        for k, logit in enumerate(logits):
+            grad = (math.exp(logit - total) - (k == gold[n])) / size
+            into[n] += grad * weights[k]
+            to_weights[k] += grad * row
+            to_bias[k] += grad
+    return loss, into, to_weights, to_bias

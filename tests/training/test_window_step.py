@@ -8,11 +8,12 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.ops import dense
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import Batch, TrainingText
 from bioner_fast.training.step import Step
-from bioner_fast.training.window_step import WindowStep, make_step
+from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep, make_step
 
 N = 300
 BOUNDS = (0, 130, N)  # two corpora
@@ -56,6 +57,13 @@ def batch(corpus: TrainingText, form: str, generator: torch.Generator, heads: tu
         return corpus.contiguous(start, min(start + 20, N))
     tokens = torch.randint(BOUNDS[1], N, (20,), generator=generator)
     return Batch(corpus.features, tokens, ((1, slice(0, 20), corpus.tags[tokens]),), 20)
+
+
+def dense_gradient(net: TaggingNetwork, name: str, grad: Tensor | dense.WeightGradient) -> Tensor:
+    """A copy in float32."""
+    if isinstance(grad, dense.WeightGradient):
+        return grad.dense(len(net.get_parameter(name)))
+    return grad.float().clone()
 
 
 def compare(nets: list[TaggingNetwork], steps: list[Step], form: str, heads: tuple[int, ...]) -> None:
@@ -123,7 +131,8 @@ def test_dropout_and_bfloat16_change_little(arch: str, form: str) -> None:
         assert isinstance(step, WindowStep)
         chosen = batch(text(), form, torch.Generator().manual_seed(5), (0, 1))
         loss, gradients, _ = step.gradients(chosen)
-        made.append((float(loss), {name: grad.float().clone() for name, grad in gradients.items()}))
+        whole = {name: dense_gradient(net, name, grad) for name, grad in gradients.items()}
+        made.append((float(loss), whole))
     assert made[0][0] == pytest.approx(made[1][0], rel=0.02)
     assert set(made[0][1]) == set(made[1][1])
     for name, grad in made[0][1].items():
@@ -156,8 +165,71 @@ def test_rounded_weights_follow_the_weights() -> None:
     corpus = text()
     for start in range(0, 200, 20):
         step(corpus.contiguous(start, start + 20))
-    weight = net.towers[0].hidden[0].weight  # type: ignore[union-attr, index]
-    assert torch.equal(step.low("towers.0.hidden.0.weight", weight), weight.detach().bfloat16())
+    name = "towers.0.hidden.0.weight"
+    weight = net.get_parameter(name)
+    if step.tiles:
+        assert torch.equal(step.optimizer.blocks(name), dense.blocks(weight))
+    else:
+        assert torch.equal(step.low(name, weight), weight.detach().bfloat16())
+
+
+@pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+@pytest.mark.parametrize("sharing", ["multi-output", "dependent"])
+@pytest.mark.parametrize("kind", ["adam", "adamw", "sgd"])
+def test_tiles_learn_as_other_products_do(arch: str, sharing: str, kind: str) -> None:
+    """Hidden layers in tiles or by Torch: the same gradients but for rounding, much the same ten steps."""
+    nets = [network(arch, sharing, (40, 33), words=24) for _ in range(2)]
+    start = {name: value.clone() for name, value in nets[0].state_dict().items()}
+    steps = []
+    for net in nets:
+        net.training_product = torch.bfloat16
+        step = make_step(net, optimizer(net, kind, weight_decay=0.01))
+        assert isinstance(step, WindowStep)
+        steps.append(step)
+    assert steps[0].tiles
+    steps[1].tiles = False
+    chosen = [batch(text(), "packed", torch.Generator().manual_seed(n), (0, 1)) for n in range(10)]
+    (loss, found, rows), (other, wanted, more) = (step.gradients(chosen[0]) for step in steps)
+    assert float(loss) == pytest.approx(float(other), rel=1e-3)
+    for name, value in wanted.items():
+        expected = dense_gradient(nets[1], name, value)
+        difference = (dense_gradient(nets[0], name, found[name]) - expected).norm()
+        assert difference <= 0.02 * expected.norm(), name
+    if rows is not None and more is not None:
+        assert (rows[1] - more[1]).norm() <= 0.02 * more[1].norm()
+    for one in chosen:
+        for step in steps:
+            step(one)
+    moved = [torch.cat([(v - start[k]).flatten() for k, v in net.state_dict().items()]) for net in nets]
+    assert moved[0].norm() > 0
+    assert torch.nn.functional.cosine_similarity(*moved, 0) > 0.95
+
+
+def test_no_tiles_where_gradients_are_measured() -> None:
+    net = network("cnn", "multi-output", (16,))
+    net.training_product = torch.bfloat16
+    step = make_step(net, optimizer(net, "adamw", clip=1.0))
+    assert isinstance(step, WindowStep)
+    assert not step.tiles
+    step(text().contiguous(0, 20))
+
+
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+def test_heads_with_many_tags(arch: str) -> None:
+    """They take Torch's products: the same as autograd."""
+    nets = []
+    for _ in range(2):
+        shape = NetworkConfig(
+            (("A", 3), ("B", NATIVE_TAGS + 1)), rows=40, word_dim=8, sharing="multi-output", filters=6,
+            hidden=(11,), dropout=0.0, filter_widths=(2, 3, 5) if arch == "cnn" else (),
+            caps_dim=5 if arch == "mlp" else 0, tune_words=arch == "mlp",
+        )  # fmt: skip
+        net = TaggingNetwork(shape)
+        net.reset(torch.Generator().manual_seed(7))
+        nets.append(net.train().double())
+    steps = [make_step(nets[0], optimizer(nets[0], "sgd")), Step(nets[1], optimizer(nets[1], "sgd"))]
+    compare(nets, steps, "packed", (0, 1))
 
 
 @pytest.mark.parametrize("change", ["tunes", "batch mask"])

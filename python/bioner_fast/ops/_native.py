@@ -148,7 +148,7 @@ def argument(value: Any) -> Any:
     return to_dlpack(value if value.is_contiguous() else value.contiguous())
 
 
-def call(name: str, like: Tensor, *arguments: Any) -> None:
+def call(name: str, like: Tensor, *arguments: Any) -> Any:
     """Call the native op `name`: tensors become DLPack capsules; ``threads`` and ``stream`` are added.
 
     Outputs among `arguments` must be contiguous, or the result would go to a copy. On CUDA the call is made
@@ -158,6 +158,5 @@ def call(name: str, like: Tensor, *arguments: Any) -> None:
     if like.is_cuda:
         with torch.cuda.device(like.device):
             stream = torch.cuda.current_stream(like.device).cuda_stream
-            function(*map(argument, arguments), threads=0, stream=stream)
-    else:
-        function(*map(argument, arguments), threads=threads(), stream=0)
+            return function(*map(argument, arguments), threads=0, stream=stream)
+    return function(*map(argument, arguments), threads=threads(), stream=0)

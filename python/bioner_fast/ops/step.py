@@ -7,6 +7,9 @@ too: the product that makes a weight's gradient reads them so.
 
 from __future__ import annotations
 
+import math
+
+import torch
 from torch import Tensor
 
 from bioner_fast.ops import _native
@@ -66,10 +69,78 @@ def units_grad(
         grad: of ``out``, alike.
         out: as :func:`units` left it.
         share: of the dropout.
-        rows, columns: written, of its products: G [N, H] and G [H, N]; None for one that is not wanted.
+        rows, columns: written, of its products: G [N, H] and G [H, N], or larger ones, in which zeros follow
+            the values up to a multiple of 32; None for one that is not wanted.
         bias: T [H], written.
     """
     _native.call("step_units_grad", bias, grad, out, share, rows, columns, bias)
+
+
+def rows(table: Tensor, ids: Tensor, caps: Tensor | None, cap_ids: Tensor, out: Tensor) -> None:
+    """Rows of a table, beside rows of a second one.
+
+    Args:
+        table: T [V, D]; ids: int64 [M].
+        caps: T [C, E], or None; cap_ids: int64 [M].
+        out: T [M, D + E], written.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or ids do not fit.
+    """
+    _native.call("step_rows", table, table, ids, caps, None if caps is None else cap_ids, out)
+
+
+def caps_grad(grad: Tensor, cap_ids: Tensor, caps: Tensor) -> Tensor:
+    """The gradient of :func:`rows` for ``caps``, from that of ``out``."""
+    made = torch.zeros_like(caps)
+    _native.call("step_rows_caps", made, grad, cap_ids, made)
+    return made
+
+
+def rows_sgd(table: Tensor, ids: Tensor, grad: Tensor, *, rate: float) -> None:
+    """``table[ids[m]] -= rate grad[m]``, one m after another.
+
+    Args:
+        table: T [V, D], changed in place; ids: int64 [M].
+        grad: T [M, D or more]; the first D columns count.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or ids do not fit.
+    """
+    _native.call("step_rows_sgd", table, table, ids, grad, rate)
+
+
+def head(
+    hidden: Tensor, weights: Tensor, bias: Tensor, gold: Tensor, size: int,
+    grad_hidden: Tensor, clip: tuple[float, float] = (-math.inf, math.inf),
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Cross entropy of a linear head, divided by ``size``, and its gradients.
+
+    Args:
+        hidden: T [N, H]; weights: T [K, H]; bias: T [K]; gold: int64 [N].
+        size: rows of the batch that the loss is a mean of.
+        grad_hidden: T [N, H], written.
+        clip: log-probabilities below and above are clipped, and have no gradient.
+
+    Returns:
+        The loss, a scalar, and the gradients of weights and bias.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or tags do not fit.
+
+    Example:
+        >>> hidden, weights = torch.ones(1, 2), torch.zeros(4, 2)
+        >>> loss, _, grad = head(hidden, weights, torch.zeros(4), torch.tensor([3]), 1, torch.empty(1, 2))
+        >>> round(loss.item(), 4), grad.tolist()
+        (1.3863, [0.25, 0.25, 0.25, -0.75])
+    """
+    grad_logits = hidden.new_empty(len(hidden), len(weights))
+    grad_weights, grad_bias = torch.empty_like(weights), torch.empty_like(bias)
+    loss = _native.call(
+        "step_head", hidden, hidden, weights, bias, gold, 1 / size, *clip,
+        grad_logits, grad_hidden, grad_weights, grad_bias,
+    )  # fmt: skip
+    return hidden.new_tensor(loss), grad_weights, grad_bias
 
 
 def adam(

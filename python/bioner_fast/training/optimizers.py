@@ -8,12 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from bioner_fast.ops import step
+from bioner_fast.ops import dense, gated, step
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 ADAMW_BETA2 = 0.98  # a memory of fifty steps: runs have few thousands
 # So many steps that Adam's corrections for the start are 1.
 _ENDLESS = 1e6
+
+
+Gradient = Tensor | dense.WeightGradient
 
 
 class Optimizer:
@@ -55,6 +58,7 @@ class Optimizer:
         self.table, self.table_learning_rate = table, table_learning_rate
         self._moments: dict[str, Tensor] = {}
         self._low: dict[str, Tensor] = {}
+        self._blocks: dict[str, Tensor] = {}
         self._weight_decay = weight_decay if kind == "adamw" else 0.0
         self._values = list(self.parameters.values())
         zeros = [] if kind == "sgd" else [torch.zeros_like(value) for value in self._values]
@@ -75,17 +79,26 @@ class Optimizer:
             held = self._low[name] = self.parameters[name].detach().to(dtype)
         return held
 
+    def blocks(self, name: str) -> Tensor:
+        """A parameter [O, I] as :func:`bioner_fast.ops.dense.blocks`, which steps with a
+        :class:`~bioner_fast.ops.dense.WeightGradient` keep up to date."""
+        held = self._blocks.get(name)
+        if held is None:
+            held = self._blocks[name] = dense.blocks(self.parameters[name])
+        return held
+
     def step(
         self,
         row_gradients: tuple[Tensor, Tensor] | None = None,
-        gradients: Mapping[str, Tensor] | None = None,
+        gradients: Mapping[str, Gradient] | None = None,
     ) -> None:
         """Update the parameters from their gradients, and rows of the table, and forget the gradients.
 
         Args:
-            row_gradients: row numbers int64 [R], repeats allowed, and gradients [R, D].
-            gradients: by name, where they are not with the parameters; of a parameter's type, or bfloat16
-                (on a CPU) where the parameter is float32.
+            row_gradients: row numbers int64 [R], repeats allowed, and gradients [R, D or more], of which the
+                first D columns count.
+            gradients: by name, where they are not with the parameters; of a parameter's type, or (on a CPU)
+                bfloat16 or not yet multiplied where it is float32. The last do not go with ``clip``.
         """
         self.steps += 1
         if gradients is not None:
@@ -93,6 +106,7 @@ class Optimizer:
         else:
             self._step_own()
             self._low.clear()
+            self._blocks.clear()
         if self.table is not None and row_gradients is not None:
             self._step_rows(self.table, self.table_learning_rate * self._factor, *row_gradients)
 
@@ -128,11 +142,13 @@ class Optimizer:
         """Of the learning rates, at this step."""
         return 1.0 if self.schedule is None else self.schedule(self.steps - 1)
 
-    def _step_given(self, given: Mapping[str, Tensor]) -> None:
+    def _step_given(self, given: Mapping[str, Gradient]) -> None:
         """As :meth:`_step_own`; rounded gradients are taken one by one, together with the rounded values."""
         if self.clip > 0:
             for name, value in self.parameters.items():
-                value.grad = given[name].to(value.dtype) if name in given else None
+                grad = given.get(name)
+                assert not isinstance(grad, dense.WeightGradient)
+                value.grad = None if grad is None else grad.to(value.dtype)
             self._step_own()
             for name, low in self._low.items():
                 low.copy_(self.parameters[name].detach())
@@ -143,30 +159,38 @@ class Optimizer:
         with torch.no_grad():
             for index, (name, value) in enumerate(self.parameters.items()):
                 grad = given.get(name)
-                if grad is None or grad.dtype == value.dtype:
+                if isinstance(grad, dense.WeightGradient) or (grad is not None and grad.dtype != value.dtype):
+                    self._step_rounded(index, name, value, grad, rate)
+                else:
                     rest.append(index)
                     gradients.append(torch.zeros_like(value) if grad is None else grad)
-                else:
-                    self._step_rounded(index, value, grad, self._low.get(name), rate)
             if not rest:  # torch takes no empty list
                 return
             values = [self._values[i] for i in rest]
             first, second = ([m[i] for i in rest] if m else [] for m in (self._first, self._second))
             self._step(values, gradients, first, second, rate)
 
-    def _step_rounded(self, index: int, value: Tensor, grad: Tensor, low: Tensor | None, rate: float) -> None:
-        """The same arithmetic for one parameter and a gradient of another type."""
-        if self.kind == "sgd":
-            step.sgd(value, grad, low, rate=rate)
-            return
+    def _step_rounded(self, index: int, name: str, value: Tensor, grad: Gradient, rate: float) -> None:
+        """The same arithmetic for one parameter and a gradient of another form."""
         beta2 = BETA2 if self.kind == "adam" else ADAMW_BETA2
         correction = math.sqrt(1 - beta2**self.steps)
-        step.adam(
-            value, grad, self._first[index], self._second[index], low, beta1=BETA1, beta2=beta2,
-            size=rate * correction / (1 - BETA1**self.steps),
-            epsilon=EPSILON if self.kind == "adam" else EPSILON * correction,
-            decay=1.0 if self.kind == "adam" else 1 - rate * self._weight_decay,
-        )  # fmt: skip
+        rates = {
+            "beta1": BETA1,
+            "beta2": beta2,
+            "size": rate * correction / (1 - BETA1**self.steps),
+            "epsilon": EPSILON if self.kind == "adam" else EPSILON * correction,
+            "decay": 1.0 if self.kind == "adam" else 1 - rate * self._weight_decay,
+        }
+        if isinstance(grad, dense.WeightGradient):
+            if self.kind == "sgd":
+                dense.sgd(value, grad, self.blocks(name), rate=rate)
+            else:
+                first, second = self._first[index], self._second[index]
+                dense.adam(value, grad, first, second, self.blocks(name), **rates)
+        elif self.kind == "sgd":
+            step.sgd(value, grad, self._low.get(name), rate=rate)
+        else:
+            step.adam(value, grad, self._first[index], self._second[index], self._low.get(name), **rates)
 
     def _step_own(self) -> None:
         gradients = []
@@ -220,6 +244,10 @@ class Optimizer:
 
     def _step_rows(self, table: Tensor, rate: float, rows: Tensor, gradients: Tensor) -> None:
         with torch.no_grad():
+            if self.kind == "sgd" and gated.available(table):
+                step.rows_sgd(table, rows, gradients, rate=rate)
+                return
+            gradients = gradients[:, : table.shape[1]]
             if self.kind == "sgd":
                 table.index_add_(0, rows, gradients, alpha=-rate)
                 return

@@ -88,6 +88,7 @@ class Ranks:
             torch.zeros(0, dtype=torch.int64, device=table.device),
             table.new_zeros(0, table.shape[1]),
         )
+        gradients = gradients[:, : table.shape[1]]
         sizes = [torch.zeros(1, dtype=torch.int64, device=table.device) for _ in range(self.size)]
         dist.all_gather(sizes, torch.tensor([len(numbers)], device=table.device))
         counts = [int(size) for size in sizes]

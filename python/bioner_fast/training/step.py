@@ -10,8 +10,9 @@ from torch import Tensor
 from bioner_fast.models.base import Network
 from bioner_fast.models.idcnn import IdcnnNetwork
 from bioner_fast.models.loss import clipped_cross_entropy
+from bioner_fast.ops import dense
 from bioner_fast.training.averaging import Average
-from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
 
@@ -54,7 +55,9 @@ class Step:
         parameters = self.optimizer.parameters
         if gradients is not None and not self.ranks.alone:
             for name, value in parameters.items():
-                value.grad = gradients[name].to(value.dtype) if name in gradients else None
+                grad = gradients.get(name)
+                assert not isinstance(grad, dense.WeightGradient)  # WindowStep: with one process only
+                value.grad = None if grad is None else grad.to(value.dtype)
             gradients = None
         total = self.ranks.add_gradients(list(parameters.values()), loss)
         self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table), gradients)
@@ -64,7 +67,7 @@ class Step:
 
     def gradients(
         self, batch: Batch
-    ) -> tuple[Tensor, Mapping[str, Tensor] | None, tuple[Tensor, Tensor] | None]:
+    ) -> tuple[Tensor, Mapping[str, Gradient] | None, tuple[Tensor, Tensor] | None]:
         """Compute the gradients of a batch that is not empty.
 
         Returns:

@@ -9,7 +9,7 @@ products to the optimiser as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -19,16 +19,19 @@ from torch import Tensor, nn
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
 from bioner_fast.models.layout import id_windows, padded_text
-from bioner_fast.models.loss import loss_and_gradient
+from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
 from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.models.tower import Tower
-from bioner_fast.ops import gated, step
+from bioner_fast.ops import dense, gated, step
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.graph_step import GraphStep, why_not
-from bioner_fast.training.optimizers import Optimizer
+from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
 from bioner_fast.training.step import Step
+
+# Heads with more tags are faster by Torch's products.
+NATIVE_TAGS = 12
 
 
 def writes_out(network: Network) -> bool:
@@ -88,6 +91,10 @@ class WindowStep(Step):
         super().__init__(network, optimizer, average, ranks=ranks)
         self.buffers = _Buffers(network.embedding.words)
         self.product = network.training_product or network.embedding.words.dtype
+        # Hidden layers in tiles; gradients that are added up or measured must be there.
+        self.tiles = (
+            self.product == torch.bfloat16 and self.ranks.alone and optimizer.clip == 0 and dense.available()
+        )
         self.words = network.embedding.words.detach()
         if not network.embedding.tune_words:
             self.words = network.low_words(self.product)
@@ -116,9 +123,9 @@ class WindowStep(Step):
         return only, None, only.t()
 
     @torch.no_grad()
-    def gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor], tuple[Tensor, Tensor] | None]:
+    def gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Gradient], tuple[Tensor, Tensor] | None]:
         """As for every step; the gradients lie in buffers that the next call writes anew."""
-        network, gradients = self.network, dict[str, Tensor]()
+        network, gradients = self.network, dict[str, Gradient]()
         used = sorted({tower for head, _, _ in batch.parts for tower in network.inputs[head]})
         inputs = _Convolved(self, batch) if network.shape.filter_widths else _Whole(self, batch)
         hidden = {tower: self.towers[tower].forward(inputs) for tower in used}
@@ -131,14 +138,13 @@ class WindowStep(Step):
             towers = network.inputs[head]
             parts = [hidden[tower][rows] for tower in towers]
             read = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
-            part, grad = loss_and_gradient(
-                F.linear(read, layer.weight, layer.bias), tags, batch.total or batch.size
-            )
+            part, into, *learnt = _head(layer, read, tags, batch.total or batch.size)
             loss += part
-            for name, value in (("weight", grad.t() @ read), ("bias", grad.sum(0))):
+            for name, value in zip(("weight", "bias"), learnt, strict=True):
                 name = f"heads.{head}.{name}"
-                gradients[name] = gradients[name] + value if name in gradients else value
-            into, start = grad @ layer.weight, 0
+                before = gradients.get(name)
+                gradients[name] = before + value if isinstance(before, Tensor) else value
+            start = 0
             for tower, block in zip(towers, parts, strict=True):
                 mine, start = into[:, start : start + block.shape[1]], start + block.shape[1]
                 target = grads[tower]
@@ -151,6 +157,16 @@ class WindowStep(Step):
             assert grad_top is not None
             self.towers[tower].backward(inputs, grad_top, gradients)
         return loss, gradients, inputs.finish(gradients)
+
+
+def _head(layer: nn.Linear, read: Tensor, tags: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The loss of a head, and its gradients for what the head reads, its weight and its bias."""
+    if layer.out_features <= NATIVE_TAGS:
+        into = torch.empty_like(read)
+        loss, weight, bias = step.head(read, layer.weight, layer.bias, tags, size, into, (LEAST, MOST))
+        return loss, into, weight, bias
+    loss, grad = loss_and_gradient(F.linear(read, layer.weight, layer.bias), tags, size)
+    return loss, grad @ layer.weight, grad.t() @ read, grad.sum(0)
 
 
 class _Buffers:
@@ -173,6 +189,10 @@ class _Buffers:
     def zeros(self, name: str, shape: torch.Size) -> Tensor:
         return self.new(name, shape).zero_()
 
+    def low(self, owner: str) -> Callable[[str, tuple[int, ...]], Tensor]:
+        """:meth:`new` in bfloat16, under names of their own for each owner."""
+        return lambda name, shape: self.new(f"{name} {owner}", shape, torch.bfloat16)
+
 
 @dataclass
 class _Convolved:
@@ -181,6 +201,11 @@ class _Convolved:
     owner: WindowStep
     batch: Batch
     wants_gradient = True  # for the kernels
+
+    @property
+    def gradient_type(self) -> torch.dtype:
+        """Of what :meth:`backward` reads."""
+        return self.owner.product
 
     def __post_init__(self) -> None:
         owner, batch = self.owner, self.batch
@@ -227,7 +252,7 @@ class _Convolved:
             column += slots * shape.filters
         return out
 
-    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
         """Gradients of the kernels from that of :meth:`features`."""
         network, buffers, product = self.owner.network, self.owner.buffers, self.owner.product
         shape, module, column = network.shape, tower.module, 0
@@ -243,7 +268,7 @@ class _Convolved:
             gradients[f"{tower.name}.biases.{k}"] = bias
             column += slots * shape.filters
 
-    def finish(self, gradients: dict[str, Tensor]) -> None:
+    def finish(self, gradients: dict[str, Gradient]) -> None:
         """Nothing: the vectors stay as they are."""
 
 
@@ -263,28 +288,37 @@ class _Whole:
         else:
             words, caps = words[batch.tokens], caps[batch.tokens]
         self.word_ids, self.caps = words.reshape(-1), caps.reshape(-1)
-        rows = self.owner.words.index_select(0, self.word_ids)
-        if embedding.caps is not None:
-            rows = torch.cat([rows, F.embedding(self.caps, embedding.caps).to(rows.dtype)], 1)
-        self.rows = rows.view(batch.size, -1).to(self.owner.product)
+        words = self.owner.words
+        if words.dtype == torch.bfloat16:  # fixed
+            rows = words.index_select(0, self.word_ids)
+            if embedding.caps is not None:
+                rows = torch.cat([rows, F.embedding(self.caps, embedding.caps).to(rows.dtype)], 1)
+        else:
+            rows = self.owner.buffers.new("rows of words", (len(self.word_ids), embedding.dim), words.dtype)
+            step.rows(words, self.word_ids, embedding.caps, self.caps, rows)
+        self.rows = rows.view(batch.size, -1)
+        if not self.owner.tiles:
+            self.rows = self.rows.to(self.owner.product)
         self.grad: Tensor | None = None
+
+    @property
+    def gradient_type(self) -> torch.dtype:
+        return self.owner.words.dtype if self.owner.tiles else self.owner.product
 
     def features(self, tower: _TowerPass) -> Tensor:
         return self.rows
 
-    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
         self.grad = grad if self.grad is None else self.grad + grad
 
-    def finish(self, gradients: dict[str, Tensor]) -> tuple[Tensor, Tensor] | None:
+    def finish(self, gradients: dict[str, Gradient]) -> tuple[Tensor, Tensor] | None:
         embedding = self.owner.network.embedding
         if self.grad is None:
             return None
         grad = self.grad.view(len(self.word_ids), embedding.dim).to(embedding.words.dtype)
-        width = embedding.words.shape[1]
         if embedding.caps is not None:
-            total = torch.zeros_like(embedding.caps)
-            gradients["embedding.caps"] = total.index_add_(0, self.caps, grad[:, width:])
-        return (self.word_ids, grad[:, :width]) if embedding.tune_words else None
+            gradients["embedding.caps"] = step.caps_grad(grad, self.caps, embedding.caps)
+        return (self.word_ids, grad) if embedding.tune_words else None
 
 
 @dataclass
@@ -306,32 +340,62 @@ class _TowerPass:
         """T [n, out_features]."""
         owner, last = self.owner, len(self.module.hidden) - 1
         self.read = [inputs.features(self)]
+        self.operands: list[dense.Operand] = []
         for number, layer, share in self.layers():
-            size = (len(self.read[0]), layer.out_features)
-            sums = owner.buffers.new("sums", size, owner.product)
-            torch.mm(
-                self.read[-1], owner.low(f"{self.name}.hidden.{number}.weight", layer.weight).t(), out=sums
-            )
+            weight, read = f"{self.name}.hidden.{number}.weight", self.read[-1]
+            sums = owner.buffers.new("sums", (len(read), layer.out_features), owner.product)
+            if owner.tiles:
+                x = dense.operand(read, layer.in_features, owner.buffers.low(weight))
+                self.operands.append(x)
+                dense.forward(x, owner.optimizer.blocks(weight), sums)
+            else:
+                torch.mm(read, owner.low(weight, layer.weight).t(), out=sums)
             dtype = layer.weight.dtype if number == last else owner.product
-            out = owner.buffers.new(f"units {self.name} {number}", size, dtype)
+            out = owner.buffers.new(f"units {self.name} {number}", sums.shape, dtype)
             step.units(sums, layer.bias, gated.seeds(1)[0] if share > 0 else 0, share, out)
             self.read.append(out)
         return self.read[-1]
 
-    def backward(self, inputs: _Convolved | _Whole, grad: Tensor, gradients: dict[str, Tensor]) -> None:
+    def backward(self, inputs: _Convolved | _Whole, grad: Tensor, gradients: dict[str, Gradient]) -> None:
         """Gradients of all weights of the tower, from that of its output."""
         owner = self.owner
         for number, layer, share in reversed(list(self.layers())):
-            weight, n = f"{self.name}.hidden.{number}.weight", len(grad)
+            weight = f"{self.name}.hidden.{number}.weight"
             wanted = number > 0 or inputs.wants_gradient
-            rows, columns, read = owner.gradient_buffers(n, layer.out_features, wanted)
             bias = torch.empty_like(layer.bias)
-            step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
-            made = owner.buffers.new(f"grad {weight}", layer.weight.shape, owner.product)
-            torch.mm(read, self.read[number], out=made)
-            gradients[weight], gradients[f"{self.name}.hidden.{number}.bias"] = made, bias
-            if wanted and rows is not None:
-                grad = owner.buffers.new(f"into {self.name} {number}", (n, layer.in_features), owner.product)
-                torch.mm(rows, owner.low(weight, layer.weight), out=grad)
+            gradients[f"{self.name}.hidden.{number}.bias"] = bias
+            size = (len(grad), layer.in_features)
+            into = owner.buffers.new(
+                f"into {self.name} {number}", size, owner.product if number > 0 else inputs.gradient_type
+            )
+            through = self._backward_tiles if owner.tiles else self._backward_products
+            gradients[weight] = through(number, layer, share, grad, bias, into if wanted else None)
+            grad = into
         if inputs.wants_gradient:
             inputs.backward(self, grad, gradients)
+
+    def _backward_tiles(
+        self, number: int, layer: nn.Linear, share: float, grad: Tensor, bias: Tensor, into: Tensor | None
+    ) -> Gradient:
+        """The gradient of a layer's weight; that of its bias and of its input are written."""
+        owner, weight, outputs = self.owner, f"{self.name}.hidden.{number}.weight", layer.out_features
+        n, wide = dense.padded(len(grad)), dense.padded(outputs)
+        columns = owner.buffers.new(f"columns {weight}", (wide, n), owner.product)
+        rows = None if into is None else owner.buffers.new("padded rows", (n, wide), owner.product)
+        step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
+        if rows is not None and into is not None:
+            dense.backward(rows, outputs, owner.optimizer.blocks(weight), into)
+        return dense.WeightGradient(columns, self.operands[number])
+
+    def _backward_products(
+        self, number: int, layer: nn.Linear, share: float, grad: Tensor, bias: Tensor, into: Tensor | None
+    ) -> Gradient:
+        """As :meth:`_backward_tiles`, by Torch's products."""
+        owner, weight = self.owner, f"{self.name}.hidden.{number}.weight"
+        rows, columns, read = owner.gradient_buffers(len(grad), layer.out_features, into is not None)
+        step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
+        made = owner.buffers.new(f"grad {weight}", layer.weight.shape, owner.product)
+        torch.mm(read, self.read[number], out=made)
+        if rows is not None and into is not None:
+            torch.mm(rows, owner.low(weight, layer.weight), out=into)
+        return made
