@@ -123,14 +123,15 @@ void register_runtime(py::module_& module) {
         }
         return names;
       },
-      "What inference may use beyond AVX-512 here, lowest first; each has those before.");
+      "What inference may use beyond AVX2 and AVX-512 here, lowest first.");
   module.def(
       "simd_extension",
       []() -> std::optional<std::string> {
-        if (simd::active() != simd::Level::kAvx512) return std::nullopt;
+        const simd::Level level = simd::active();
+        if (level != simd::Level::kAvx2 && level != simd::Level::kAvx512) return std::nullopt;
         return std::string(simd::name(simd::extension()));
       },
-      "The extension in use; None at levels other than AVX-512.");
+      "The extension in use; None at levels other than AVX2 and AVX-512.");
   module.def("force_simd", &simd::force, py::arg("level"),
              "Force a SIMD level or an extension; the empty string undoes it. For tests and benchmarks.");
 }

@@ -21,6 +21,12 @@ const Kernels& kernels_of(simd::Extension extension) {
       return bf16::kernels;
     case simd::Extension::kVnni:
       return vnni::kernels;
+#if defined(BIONER_AVX_VNNI)
+    case simd::Extension::kAvx2Vnni:
+      return avx2_vnni::kernels;
+#endif
+    case simd::Extension::kAvx2Base:
+      return avx2::kernels;
     default:
       return avx512::kernels;
   }
@@ -31,7 +37,6 @@ const Kernels& active_kernels() {
   switch (simd::active()) {
 #if defined(BIONER_X86_LEVELS)
     case simd::Level::kAvx2:
-      return avx2::kernels;
     case simd::Level::kAvx512:
       return kernels_of(simd::extension());
     case simd::Level::kWide:  // the lanes are 512 bits wide at every level
@@ -89,7 +94,9 @@ void characters_cpu(const Characters& op, int threads) {
 bool is_native(Type type) {
   if (type == Type::kFloat32) return true;
 #if defined(BIONER_X86_LEVELS)
-  return simd::extension() >= (type == Type::kInt8 ? simd::Extension::kVnni : simd::Extension::kBf16);
+  const simd::Extension extension = simd::extension();
+  if (type == Type::kBFloat16) return extension >= simd::Extension::kBf16;
+  return extension == simd::Extension::kAvx2Vnni || extension >= simd::Extension::kVnni;
 #else
   return false;
 #endif

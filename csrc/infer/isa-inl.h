@@ -15,78 +15,10 @@
 #define BIONER_UNROLL(COUNT) BIONER_PRAGMA(GCC unroll COUNT)
 #endif
 
+#include "infer/products-inl.h"
+
 namespace bioner::infer::BIONER_ISA {
 namespace {
-
-// ---- Products of one group of 4 bytes: accumulate(sum, 4 bytes of a row in every lane, weights of 16
-// columns)
-
-struct Float32 {
-  using Sum = F;
-  BIONER_LANE static F accumulate(F s, I row, const std::uint8_t* w) {
-    F b;
-    std::memcpy(&b, w, sizeof(b));
-#if defined(__AVX512F__)
-    return reinterpret_cast<F>(_mm512_fmadd_ps(reinterpret_cast<__m512>(from_bits(row)),
-                                               reinterpret_cast<__m512>(b), reinterpret_cast<__m512>(s)));
-#elif defined(__FMA__)
-    const F a = from_bits(row);
-    __m256 x[2], y[2], z[2];
-    std::memcpy(x, &a, sizeof(x));
-    std::memcpy(y, &b, sizeof(y));
-    std::memcpy(z, &s, sizeof(z));
-    z[0] = _mm256_fmadd_ps(x[0], y[0], z[0]);
-    z[1] = _mm256_fmadd_ps(x[1], y[1], z[1]);
-    std::memcpy(&s, z, sizeof(s));
-    return s;
-#else
-    return s + from_bits(row) * b;
-#endif
-  }
-  BIONER_LANE static F finish(F s, const Linear& op, std::int64_t column) {
-    return s + load(op.bias + column);
-  }
-};
-
-struct BFloat16 {
-  using Sum = F;
-  BIONER_LANE static F accumulate(F s, I row, const std::uint8_t* w) {
-    I b;
-    std::memcpy(&b, w, sizeof(b));
-#if defined(__AVX512BF16__)
-    return reinterpret_cast<F>(_mm512_dpbf16_ps(reinterpret_cast<__m512>(s), reinterpret_cast<__m512bh>(row),
-                                                reinterpret_cast<__m512bh>(b)));
-#else
-    const I high = splat(std::int32_t(0xFFFF0000));
-    s = s + from_bits(shift_left<16>(row)) * from_bits(shift_left<16>(b));
-    return s + from_bits(both(row, high)) * from_bits(both(b, high));
-#endif
-  }
-  BIONER_LANE static F finish(F s, const Linear& op, std::int64_t column) {
-    return s + load(op.bias + column);
-  }
-};
-
-struct Int8 {
-  using Sum = I;
-  BIONER_LANE static I accumulate(I s, I row, const std::uint8_t* w) {
-    I b;
-    std::memcpy(&b, w, sizeof(b));
-#if defined(__AVX512VNNI__)
-    return reinterpret_cast<I>(_mm512_dpbusd_epi32(
-        reinterpret_cast<__m512i>(s), reinterpret_cast<__m512i>(row), reinterpret_cast<__m512i>(b)));
-#else
-    const I byte = splat(std::int32_t{255});
-    s = s + both(row, byte) * shift_right<24>(shift_left<24>(b));
-    s = s + both(shift_right<8>(row), byte) * shift_right<24>(shift_left<16>(b));
-    s = s + both(shift_right<16>(row), byte) * shift_right<24>(shift_left<8>(b));
-    return s + both(shift_right<24>(row), byte) * shift_right<24>(b);
-#endif
-  }
-  BIONER_LANE static F finish(I s, const Linear& op, std::int64_t column) {
-    return to_float(s - load(op.shift + column)) * load(op.scale + column) + load(op.bias + column);
-  }
-};
 
 // kTile rows by kVectors vectors of columns. `rows` are the index rows; those past `valid` repeat the last.
 template <typename Product, int kVectors>
@@ -104,7 +36,7 @@ BIONER_INLINE void tile(const Linear& op, const std::int32_t* const* rows, int v
       for (int r = 0; r < kTile; ++r) {
         std::int32_t group;
         std::memcpy(&group, values[r] + k, sizeof(group));
-        const I row = splat(group);
+        const auto row = Product::spread(group);
         BIONER_UNROLL(4)
         for (int v = 0; v < kVectors; ++v) {
           sums[r][v] = Product::accumulate(sums[r][v], row, panel + v * 64);
@@ -122,12 +54,6 @@ BIONER_INLINE void tile(const Linear& op, const std::int32_t* const* rows, int v
     }
   }
 }
-
-#if defined(__AVX512F__)
-constexpr int kMostVectors = 4;  // 24 of 32 registers hold sums
-#else
-constexpr int kMostVectors = 1;  // 12 of 16
-#endif
 
 template <typename Product>
 void linear_typed(const Linear& op, std::int64_t begin, std::int64_t end, float* scratch) {
@@ -147,11 +73,13 @@ void linear_typed(const Linear& op, std::int64_t begin, std::int64_t end, float*
         out[r] = scratch + (one - begin) * op.columns;
       }
       std::int64_t c = 0;
-      if constexpr (kMostVectors >= 4) {
+      if constexpr (Product::kVectors == 4) {
         if (width == kPanel) {
           tile<Product, 4>(op, rows, valid, panel, bytes, first, out);
           c = kPanel;
         }
+      }
+      if constexpr (Product::kVectors >= 2) {
         for (; c + 2 * kLanes <= width; c += 2 * kLanes) {
           tile<Product, 2>(op, rows, valid, panel + c * 4, bytes, first + c, out);
         }

@@ -86,6 +86,55 @@ BIONER_LANE void narrow(I a, void* p) {
   std::memcpy(p, r, sizeof(r));
 }
 
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+
+// Two registers: GCC keeps vectors of 64 bytes in memory here.
+struct F {
+  __m256 low, high;
+};
+struct I {
+  __m256i low, high;
+};
+BIONER_LANE F operator+(F a, F b) { return {_mm256_add_ps(a.low, b.low), _mm256_add_ps(a.high, b.high)}; }
+BIONER_LANE F operator-(F a, F b) { return {_mm256_sub_ps(a.low, b.low), _mm256_sub_ps(a.high, b.high)}; }
+BIONER_LANE F operator*(F a, F b) { return {_mm256_mul_ps(a.low, b.low), _mm256_mul_ps(a.high, b.high)}; }
+BIONER_LANE F operator/(F a, F b) { return {_mm256_div_ps(a.low, b.low), _mm256_div_ps(a.high, b.high)}; }
+BIONER_LANE I operator+(I a, I b) {
+  return {_mm256_add_epi32(a.low, b.low), _mm256_add_epi32(a.high, b.high)};
+}
+BIONER_LANE I operator-(I a, I b) {
+  return {_mm256_sub_epi32(a.low, b.low), _mm256_sub_epi32(a.high, b.high)};
+}
+BIONER_LANE F splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+BIONER_LANE I splat(std::int32_t x) { return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)}; }
+BIONER_LANE F larger(F a, F b) { return {_mm256_max_ps(a.low, b.low), _mm256_max_ps(a.high, b.high)}; }
+BIONER_LANE F smaller(F a, F b) { return {_mm256_min_ps(a.low, b.low), _mm256_min_ps(a.high, b.high)}; }
+BIONER_LANE F to_float(I a) { return {_mm256_cvtepi32_ps(a.low), _mm256_cvtepi32_ps(a.high)}; }
+template <int kBits>
+BIONER_LANE I shift_right(I a) {
+  return {_mm256_srai_epi32(a.low, kBits), _mm256_srai_epi32(a.high, kBits)};
+}
+template <int kBits>
+BIONER_LANE I shift_left(I a) {
+  return {_mm256_slli_epi32(a.low, kBits), _mm256_slli_epi32(a.high, kBits)};
+}
+BIONER_LANE I both(I a, I b) { return {_mm256_and_si256(a.low, b.low), _mm256_and_si256(a.high, b.high)}; }
+BIONER_LANE I widen(const std::int16_t* p) {
+  const auto* halves = reinterpret_cast<const __m128i*>(p);
+  return {_mm256_cvtepi16_epi32(_mm_loadu_si128(halves)), _mm256_cvtepi16_epi32(_mm_loadu_si128(halves + 1))};
+}
+// Of values that T holds.
+template <typename T>
+BIONER_LANE void narrow(I a, void* p) {
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a.low, a.high), 0xD8);
+  if constexpr (sizeof(T) == 2) {
+    _mm256_storeu_si256(static_cast<__m256i*>(p), words);
+  } else {
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(static_cast<__m128i*>(p), bytes);
+  }
+}
+
 #else
 
 typedef float F __attribute__((vector_size(64)));

@@ -4,8 +4,10 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#if defined(BIONER_AMX)
+#if defined(BIONER_AMX) || defined(BIONER_AVX_VNNI)
 #include <cpuid.h>
+#endif
+#if defined(BIONER_AMX)
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
@@ -45,6 +47,14 @@ bool can_run(Level level) {
   }
 }
 
+#if defined(BIONER_AVX_VNNI)
+// Not every compiler knows the name.
+bool has_avx_vnni() {
+  unsigned int eax, ebx, ecx, edx;
+  return __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx) != 0 && (eax & 1u << 4) != 0;
+}
+#endif
+
 #if defined(BIONER_AMX)
 // Linux hands out the tiles' state on request, once for all threads of a process.
 bool ask_for_tiles() {
@@ -61,6 +71,14 @@ bool ask_for_tiles() {
 bool can_run(Extension extension) {
 #if defined(BIONER_X86_EXTENSIONS)
   switch (extension) {
+    case Extension::kAvx2Base:
+      return can_run(Level::kAvx2);
+    case Extension::kAvx2Vnni:
+#if defined(BIONER_AVX_VNNI)
+      return can_run(Level::kAvx2) && has_avx_vnni();
+#else
+      return false;
+#endif
     case Extension::kBase:
       return can_run(Level::kAvx512);
     case Extension::kVnni:
@@ -81,13 +99,27 @@ bool can_run(Extension extension) {
   return false;
 }
 
-constexpr Extension kExtensions[] = {Extension::kBase, Extension::kVnni, Extension::kBf16, Extension::kAmx};
+constexpr Extension kExtensions[] = {Extension::kAvx2Base, Extension::kAvx2Vnni, Extension::kBase,
+                                     Extension::kVnni,     Extension::kBf16,     Extension::kAmx};
 
-// Of a level alone: the highest extension that can run.
-Extension highest() {
+Level level_of(Extension extension) {
+  return extension <= Extension::kAvx2Vnni ? Level::kAvx2 : Level::kAvx512;
+}
+
+// Intel's AVX512-BF16 takes longer for a product than two float32 products do (docs/tagging.md).
+bool is_worth_it(Extension extension) {
+#if defined(BIONER_X86_EXTENSIONS)
+  if (extension == Extension::kBf16) return !__builtin_cpu_is("intel");
+#endif
+  static_cast<void>(extension);
+  return true;
+}
+
+// Of a level alone: the highest extension that can run and is worth it.
+Extension highest(Level level) {
   Extension found = Extension::kBase;
   for (const Extension extension : kExtensions) {
-    if (can_run(extension)) found = extension;
+    if (level_of(extension) == level && can_run(extension) && is_worth_it(extension)) found = extension;
   }
   return found;
 }
@@ -97,7 +129,7 @@ struct Choice {
   Extension extension;
 };
 
-Choice of_level(Level level) { return {level, level == Level::kAvx512 ? highest() : Extension::kBase}; }
+Choice of_level(Level level) { return {level, highest(level)}; }
 
 std::invalid_argument cannot_run(const std::string& wanted) {
   std::string have;
@@ -113,7 +145,7 @@ Choice parse(const std::string& wanted) {
   }
   for (const Extension extension : kExtensions) {
     if (wanted == name(extension)) {
-      return can_run(extension) ? Choice{Level::kAvx512, extension} : throw cannot_run(wanted);
+      return can_run(extension) ? Choice{level_of(extension), extension} : throw cannot_run(wanted);
     }
   }
   std::string names;
@@ -171,6 +203,10 @@ const char* name(Level level) {
 
 const char* name(Extension extension) {
   switch (extension) {
+    case Extension::kAvx2Base:
+      return "avx2_base";
+    case Extension::kAvx2Vnni:
+      return "avx2_vnni";
     case Extension::kBase:
       return "avx512_base";
     case Extension::kVnni:

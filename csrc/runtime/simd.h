@@ -16,22 +16,25 @@ enum class Level {
   kWide,
 };
 
-// What a processor with AVX-512 may have beyond it; each has those before. Only inference asks (csrc/infer).
+// What a processor may have beyond a level, each with those before it of its level. Only inference asks
+// (csrc/infer).
 enum class Extension {
-  kBase,
+  kAvx2Base,
+  kAvx2Vnni,
+  kBase,  // of AVX-512; stands for nothing at levels without extensions
   kVnni,
   kBf16,
   kAmx,  // tiles of int8 and bfloat16
 };
 
 const char* name(Level level);
-// "avx512_base", "avx512_vnni", "avx512_bf16", "avx512_amx".
+// "avx2_base", "avx2_vnni", "avx512_base", "avx512_vnni", "avx512_bf16", "avx512_amx".
 const char* name(Extension extension);
 
 // Levels that this build holds code for and that this processor and operating system can run, lowest first.
 std::vector<Level> available();
 
-// Extensions that can run here, lowest first; none without AVX-512.
+// Extensions that can run here, lowest first.
 std::vector<Extension> available_extensions();
 
 // The level that kernels use: the highest of available() (never kWide), or the one named by the environment
@@ -39,9 +42,8 @@ std::vector<Extension> available_extensions();
 // run here.
 Level active();
 
-// The extension that kernels may use where the active level is AVX-512: the highest of
-// available_extensions(), or the one named in place of the level ("avx512" names the highest). kBase at other
-// levels.
+// The extension of the active level that kernels use: the highest of available_extensions() that is worth it,
+// or the one named in place of the level ("avx512" and "avx2" leave the choice). kBase at levels without.
 Extension extension();
 
 // Forces a level or an extension until the next call; the empty string returns to the choice of active().

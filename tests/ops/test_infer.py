@@ -115,7 +115,7 @@ def test_a_row_is_the_same_in_any_company(simd_level: str, precision: str, segme
 
 
 @pytest.fixture(
-    params=[*(level for level in _ops.simd_levels() if level != "avx512"), *_ops.simd_extensions()]
+    params=[*(level for level in _ops.simd_levels() if level not in ("avx2", "avx512")), *_ops.simd_extensions()]
 )
 def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every level, and every extension of AVX-512 in place of it, forced."""
@@ -261,6 +261,25 @@ def test_characters(simd_level: str, filters: int) -> None:
     np.testing.assert_allclose(out[:, 2 : 2 + filters].numpy(), expected[:, :filters], rtol=1e-5, atol=1e-5)
     assert bool((out[:, :2] == 7).all())
     assert bool((out[:, 2 + filters :] == 7).all())
+
+
+def test_what_has_instructions_of_its_own() -> None:
+    """Int8 with either VNNI, bfloat16 with AVX512-BF16 or tiles; nothing without."""
+    expected = {
+        "avx2_vnni": ["int8"],
+        "avx512_vnni": ["int8"],
+        "avx512_bf16": ["bfloat16", "int8"],
+        "avx512_amx": ["bfloat16", "int8"],
+    }
+    try:
+        for level in _ops.simd_levels() + _ops.simd_extensions():
+            if level in ("avx2", "avx512"):
+                continue  # what is best of it
+            _ops.force_simd(level)
+            native = [precision for precision in infer.TYPES if infer.is_native(precision)]
+            assert native == ["float32", *expected.get(level, [])]
+    finally:
+        _ops.force_simd("")
 
 
 def test_bad_characters_are_named() -> None:
