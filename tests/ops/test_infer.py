@@ -115,7 +115,10 @@ def test_a_row_is_the_same_in_any_company(simd_level: str, precision: str, segme
 
 
 @pytest.fixture(
-    params=[*(level for level in _ops.simd_levels() if level not in ("avx2", "avx512")), *_ops.simd_extensions()]
+    params=[
+        *(level for level in _ops.simd_levels() if level not in ("avx2", "avx512")),
+        *_ops.simd_extensions(),
+    ]
 )
 def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every level, and every extension of AVX-512 in place of it, forced."""
