@@ -19,7 +19,7 @@ bool available() {
 namespace {
 
 // Multiply-adds below which a piece of work is not worth waking a thread for.
-constexpr std::int64_t kGrain = std::int64_t{4} << 20;
+constexpr std::int64_t kGrain = std::int64_t{1} << 20;
 
 template <typename Op>
 void split(const Op& op, std::int64_t blocks, std::int64_t work, int threads,

@@ -12,6 +12,9 @@
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #endif
+#if defined(__linux__)
+#include <dlfcn.h>
+#endif
 
 namespace bioner {
 namespace {
@@ -127,6 +130,40 @@ class Pool {
   int workers_ = 0;
 };
 
+// The threads of GNU OpenMP, where this process has loaded it, as Torch does: they spin for a while between
+// jobs, so workers of our own would share cores with them wherever our calls and Torch's take turns.
+#if defined(__linux__)
+using OpenMp = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
+
+OpenMp loaded_openmp() {
+  static const OpenMp function = [] {
+    void* const library = dlopen("libgomp.so.1", RTLD_LAZY | RTLD_NOLOAD);
+    return library == nullptr ? nullptr : reinterpret_cast<OpenMp>(dlsym(library, "GOMP_parallel"));
+  }();
+  return function;
+}
+
+// Its threads do not exist in a forked child, which it does not notice. One caller at a time: it would start
+// threads for each.
+std::atomic<bool> openmp_is_taken{false};
+
+bool run_by_openmp(Job& job) {
+  const OpenMp openmp = loaded_openmp();
+  if (openmp == nullptr || openmp_is_taken.exchange(true, std::memory_order_acquire)) return false;
+  const auto work = [](void* data) {
+    const bool before = inside_body;
+    inside_body = true;
+    static_cast<Job*>(data)->work();
+    inside_body = before;
+  };
+  openmp(work, &job, static_cast<unsigned>(job.seats + 1), 0);
+  openmp_is_taken.store(false, std::memory_order_release);
+  return true;
+}
+#else
+bool run_by_openmp(Job&) { return false; }
+#endif
+
 // Never destroyed: workers may outlive static destructors.
 std::atomic<Pool*> current_pool{nullptr};
 
@@ -136,7 +173,12 @@ Pool& pool() {
 #if defined(__unix__) || defined(__APPLE__)
     // The workers do not exist in a forked child, and the mutex may be held there: leave the old pool and
     // start anew.
-    pthread_atfork(nullptr, nullptr, [] { current_pool.store(new Pool); });
+    pthread_atfork(nullptr, nullptr, [] {
+      current_pool.store(new Pool);
+#if defined(__linux__)
+      openmp_is_taken.store(true);
+#endif
+    });
 #endif
     return true;
   }();
@@ -163,7 +205,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& b
   const std::int64_t pieces = std::min<std::int64_t>(most, threads * kPiecesPerThread);
   const int seats = static_cast<int>(std::min<std::int64_t>(pieces, threads)) - 1;
   Job job{body, n, pieces, seats};
-  pool().run(job);
+  Pool& workers = pool();  // before OpenMP: it watches for forks
+  if (!run_by_openmp(job)) workers.run(job);
 }
 
 }  // namespace bioner

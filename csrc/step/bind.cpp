@@ -62,6 +62,18 @@ void step_positions(const py::object& values_object, const py::object& bias_obje
   step::positions_forward(op, level, threads);
 }
 
+// The stride of a matrix that has room for [rows, columns].
+std::int64_t require_room(const Tensor& tensor, DType dtype, std::int64_t rows, std::int64_t columns) {
+  if (!tensor.present()) return 0;
+  require_cpu(tensor);
+  tensor.require_dtype({dtype}).require_rank(2);
+  if (tensor.shape[0] < rows || tensor.shape[1] < columns) {
+    throw py::value_error("`" + tensor.name + "` must have at least shape [" + std::to_string(rows) + ", " +
+                          std::to_string(columns) + "], got " + tensor.describe_shape());
+  }
+  return tensor.shape[1];
+}
+
 void step_positions_grad(const py::object& grad_object, const py::object& values_object,
                          const py::object& starts_object, std::int64_t slots, std::int64_t column,
                          const py::object& rows_object, const py::object& columns_object,
@@ -73,8 +85,8 @@ void step_positions_grad(const py::object& grad_object, const py::object& values
   const Tensor columns = Tensor::optional(columns_object, "grad_columns");
   const Tensor bias = Tensor::from(bias_object, "grad_bias");
   step::Positions op = checked_positions(values, grad, starts, bias, slots, column);
-  if (rows.present()) require_like(rows, values.dtype, {op.rows, op.filters}, "[R, F]");
-  if (columns.present()) require_like(columns, values.dtype, {op.filters, op.rows}, "[F, R]");
+  op.row_stride = require_room(rows, values.dtype, op.rows, op.filters);
+  op.column_stride = require_room(columns, values.dtype, op.filters, op.rows);
   op.grad_rows = data_of(rows);
   op.grad_columns = data_of(columns);
   op.grad_bias = bias.data;
@@ -113,18 +125,6 @@ void step_units(const py::object& sums_object, const py::object& bias_object, st
   const simd::Level level = simd::active();
   const py::gil_scoped_release release;
   step::units_forward(op, level, threads);
-}
-
-// The stride of a matrix that has room for [rows, columns].
-std::int64_t require_room(const Tensor& tensor, DType dtype, std::int64_t rows, std::int64_t columns) {
-  if (!tensor.present()) return 0;
-  require_cpu(tensor);
-  tensor.require_dtype({dtype}).require_rank(2);
-  if (tensor.shape[0] < rows || tensor.shape[1] < columns) {
-    throw py::value_error("`" + tensor.name + "` must have at least shape [" + std::to_string(rows) + ", " +
-                          std::to_string(columns) + "], got " + tensor.describe_shape());
-  }
-  return tensor.shape[1];
 }
 
 void step_units_grad(const py::object& grad_object, const py::object& out_object, double share,

@@ -12,7 +12,7 @@ BIONER_DEFINE_KERNELS_FOR
 namespace {
 
 // Values below which a piece of work is not worth waking a thread for.
-constexpr std::int64_t kGrainValues = std::int64_t{32} << 10;
+constexpr std::int64_t kGrainValues = std::int64_t{8} << 10;
 
 // Rows of a piece.
 std::int64_t grain(std::int64_t width) {

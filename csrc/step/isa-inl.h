@@ -118,6 +118,7 @@ void positions_grad_typed(const Positions& op, std::int64_t begin, std::int64_t 
     std::int64_t token = 0;  // the first whose window may still hold the row
     for (std::int64_t first = 0; first < op.rows; first += kTileRows) {
       const std::int64_t rows = smaller(kTileRows, op.rows - first);
+      if (rows < kTileRows || columns < kTileColumns) memset(tile, 0, sizeof tile);
       for (std::int64_t r = 0; r < rows; ++r) {
         T* BIONER_RESTRICT out = tile[r];
         for (std::int64_t c = 0; c < kTileColumns; ++c) out[c] = T(0);
@@ -131,7 +132,7 @@ void positions_grad_typed(const Positions& op, std::int64_t begin, std::int64_t 
         const G* BIONER_RESTRICT value = static_cast<const G*>(op.values) + position * width + f;
         for (std::int64_t c = 0; c < columns; ++c) out[c] = load_scalar(value[c]) > T(0) ? out[c] : T(0);
       }
-      write_tile<T, G>(tile, rows, columns, first, f, width, op.rows, f + columns == width,
+      write_tile<T, G>(tile, rows, columns, first, f, op.row_stride, op.column_stride, f + columns == width,
                        static_cast<G*>(op.grad_rows), static_cast<G*>(op.grad_columns), sums);
     }
     for (std::int64_t c = 0; c < columns; ++c) static_cast<T*>(op.grad_bias)[f + c] = sums[c];

@@ -37,7 +37,9 @@ struct Positions {
   void* features;              // [N, stride], likewise: forward written, backward the gradient
   void* grad_rows;             // backward: [R, F] of the product's type, or null
   void* grad_columns;          // backward: [F, R], or null
-  void* grad_bias;             // backward: [F]
+  std::int64_t row_stride;     // of these, at least F and R; zeros follow the values as far as a block of 32
+  std::int64_t column_stride;
+  void* grad_bias;  // backward: [F]
 };
 
 struct Units {

@@ -104,6 +104,24 @@ def test_units(
 
 
 @types
+@pytest.mark.parametrize(("rows", "filters"), SHAPES)
+def test_gradients_of_positions_with_room(
+    simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, rows: int, filters: int
+) -> None:
+    """As for units, below."""
+    starts, values = windows(rows, 1, width=9), random(rows, filters, dtype=product)
+    grad = random(len(starts), filters, dtype=product, seed=1)
+    columns, sums = torch.empty(filters, rows, dtype=product), torch.empty(filters, dtype=dtype)
+    step.positions_grad(grad, values, starts, 1, 0, None, columns, sums)
+    room = -(-filters // 32) * 32, -(-rows // 32) * 32
+    high, again = torch.full(room, 7.0, dtype=product), torch.empty_like(sums)
+    step.positions_grad(grad, values, starts, 1, 0, None, high, again)
+    assert torch.equal(again, sums)
+    assert torch.equal(high[:filters, :rows], columns)
+    assert (high[:filters, rows:] == 0).all()
+
+
+@types
 @pytest.mark.parametrize(("tokens", "width"), SHAPES)
 def test_gradients_of_units_with_room(
     simd_level: str, dtype: torch.dtype, product: torch.dtype, tolerance: float, tokens: int, width: int

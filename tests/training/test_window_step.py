@@ -62,7 +62,8 @@ def batch(corpus: TrainingText, form: str, generator: torch.Generator, heads: tu
 def dense_gradient(net: TaggingNetwork, name: str, grad: Tensor | dense.WeightGradient) -> Tensor:
     """A copy in float32."""
     if isinstance(grad, dense.WeightGradient):
-        return grad.dense(len(net.get_parameter(name)))
+        shape = net.get_parameter(name).shape
+        return grad.dense(shape[0]).view(shape)
     return grad.float().clone()
 
 
@@ -157,20 +158,22 @@ def test_dropout_drops_its_share() -> None:
     assert (hidden[0][kept] == 4).all()
 
 
-def test_rounded_weights_follow_the_weights() -> None:
+@pytest.mark.parametrize("forms", [("packed",), ("packed", "gathered")])
+def test_rounded_weights_follow_the_weights(forms: tuple[str, ...]) -> None:
+    """Also where steps by Torch's products and by tiles take turns."""
     net = network("cnn", "multi-output", (16,))
     net.training_product = torch.bfloat16
     step = make_step(net, optimizer(net, "adam"))
     assert isinstance(step, WindowStep)
     corpus = text()
-    for start in range(0, 200, 20):
-        step(corpus.contiguous(start, start + 20))
-    name = "towers.0.hidden.0.weight"
-    weight = net.get_parameter(name)
-    if step.tiles:
-        assert torch.equal(step.optimizer.blocks(name), dense.blocks(weight))
-    else:
-        assert torch.equal(step.low(name, weight), weight.detach().bfloat16())
+    for number in range(10):
+        form = forms[number % len(forms)]
+        step(batch(corpus, form, torch.Generator().manual_seed(number), (0, 1) if form == "packed" else (1,)))
+    for name in ("towers.0.hidden.0.weight", "towers.0.kernels.1"):
+        weight = net.get_parameter(name)
+        assert torch.equal(step.low(name, weight), weight.detach().bfloat16().view(len(weight), -1))
+        if step.tiles:
+            assert torch.equal(step.optimizer.blocks(name), dense.blocks(weight))
 
 
 @pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")

@@ -37,16 +37,15 @@ def padded(n: int) -> int:
 
 
 def blocks(weights: Tensor) -> Tensor:
-    """Weights [O, I] rounded to bfloat16, in the blocks that the products read, one after another.
+    """Weights [O, ...] rounded to bfloat16, in the blocks that the products read, one after another.
 
     Example:
         >>> blocks(torch.ones(1, 1)).shape
         torch.Size([1024])
     """
-    outputs, inputs = weights.shape
-    low = F.pad(
-        weights.detach().to(torch.bfloat16), (0, padded(inputs) - inputs, 0, padded(outputs) - outputs)
-    )
+    rows = weights.detach().to(torch.bfloat16).view(len(weights), -1)
+    outputs, inputs = rows.shape
+    low = F.pad(rows, (0, padded(inputs) - inputs, 0, padded(outputs) - outputs))
     return low.view(-1, BLOCK, low.shape[1] // BLOCK, BLOCK).transpose(1, 2).reshape(-1)
 
 
@@ -138,6 +137,10 @@ class WeightGradient:
         return self.columns[:outputs, : x.rows].float() @ inputs.float()
 
 
+def _flat(weights: Tensor) -> Tensor:
+    return weights.view(len(weights), -1)
+
+
 def adam(
     weights: Tensor, gradient: WeightGradient, first: Tensor, second: Tensor, low: Tensor, *,
     beta1: float, beta2: float, size: float, epsilon: float, decay: float = 1.0,
@@ -145,21 +148,21 @@ def adam(
     """As :func:`bioner_fast.ops.step.adam`, with a gradient summed in float32.
 
     Args:
-        weights, first, second: float32 [O, I], changed in place.
+        weights, first, second: float32 [O, ...], changed in place.
         low: of :func:`blocks`, written.
 
     Raises:
         ValueError, TypeError: shapes or dtypes do not fit, or there are no tiles.
     """
     _native.call(
-        "dense_step", weights, weights, gradient.columns, gradient.x.over_rows, gradient.x.rows,
-        first, second, low, size, beta1, beta2, epsilon, decay,
+        "dense_step", weights, _flat(weights), gradient.columns, gradient.x.over_rows, gradient.x.rows,
+        _flat(first), _flat(second), low, size, beta1, beta2, epsilon, decay,
     )  # fmt: skip
 
 
 def sgd(weights: Tensor, gradient: WeightGradient, low: Tensor, *, rate: float) -> None:
     """``W = W - rate dW``; arguments as for :func:`adam`."""
     _native.call(
-        "dense_step", weights, weights, gradient.columns, gradient.x.over_rows, gradient.x.rows,
+        "dense_step", weights, _flat(weights), gradient.columns, gradient.x.over_rows, gradient.x.rows,
         None, None, low, rate, 0.0, 0.0, 0.0, 1.0,
     )  # fmt: skip

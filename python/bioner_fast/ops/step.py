@@ -42,7 +42,8 @@ def positions_grad(
     Args:
         grad: G [N, W], of its ``features``.
         values: G [R, F], as it left them.
-        rows, columns: written, of its products: G [R, F] and G [F, R]; None for not wanted.
+        rows, columns: written, of its products: G [R, F] and G [F, R], or larger ones, in which zeros follow
+            the values up to a multiple of 32; None for not wanted.
         bias: T [F], written.
     """
     _native.call("step_positions_grad", bias, grad, values, starts, slots, column, rows, columns, bias)

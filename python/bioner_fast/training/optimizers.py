@@ -80,7 +80,7 @@ class Optimizer:
         return held
 
     def blocks(self, name: str) -> Tensor:
-        """A parameter [O, I] as :func:`bioner_fast.ops.dense.blocks`, which steps with a
+        """A parameter [O, ...] as :func:`bioner_fast.ops.dense.blocks`, which steps with a
         :class:`~bioner_fast.ops.dense.WeightGradient` keep up to date."""
         held = self._blocks.get(name)
         if held is None:
@@ -181,13 +181,17 @@ class Optimizer:
             "epsilon": EPSILON if self.kind == "adam" else EPSILON * correction,
             "decay": 1.0 if self.kind == "adam" else 1 - rate * self._weight_decay,
         }
+        # Of the rounded copies, the one of the other form is no longer the weights'.
         if isinstance(grad, dense.WeightGradient):
+            self._low.pop(name, None)
             if self.kind == "sgd":
                 dense.sgd(value, grad, self.blocks(name), rate=rate)
             else:
                 first, second = self._first[index], self._second[index]
                 dense.adam(value, grad, first, second, self.blocks(name), **rates)
-        elif self.kind == "sgd":
+            return
+        self._blocks.pop(name, None)
+        if self.kind == "sgd":
             step.sgd(value, grad, self._low.get(name), rate=rate)
         else:
             step.adam(value, grad, self._first[index], self._second[index], self._low.get(name), **rates)

@@ -214,6 +214,9 @@ class _Convolved:
         self.runs: list[Tensor] = []
         self.starts: list[Tensor] = []
         self.positions: dict[str, Tensor] = {}
+        # Windows for themselves are so many rows that putting them in panels costs more than tiles save.
+        self.tiles = owner.tiles and not isinstance(batch.tokens, Tensor)
+        self.operands: list[dense.Operand] = []
         if isinstance(batch.tokens, Tensor):
             ids = id_windows(features, window)[0].index_select(0, batch.tokens)
             for width in shape.filter_widths:
@@ -233,6 +236,8 @@ class _Convolved:
             torch.index_select(words, 0, spread, out=run)
             self.runs.append(run.view(-1, width * dim))
             self.starts.append(starts)
+            if self.tiles:
+                self.operands.append(dense.operand(self.runs[-1], width * dim, owner.buffers.low(f"{width}")))
 
     def features(self, tower: _TowerPass) -> Tensor:
         """What the first hidden layer reads: G [n, slots * filters]."""
@@ -246,7 +251,11 @@ class _Convolved:
             name = f"{tower.name} {k}"
             values = buffers.new(f"positions {name}", (len(run), shape.filters), self.owner.product)
             self.positions[name] = values
-            torch.mm(run, self.owner.low(f"{tower.name}.kernels.{k}", module.kernels[k]).t(), out=values)
+            kernel = f"{tower.name}.kernels.{k}"
+            if self.tiles:
+                dense.forward(self.operands[k], self.owner.optimizer.blocks(kernel), values)
+            else:
+                torch.mm(run, self.owner.low(kernel, module.kernels[k]).t(), out=values)
             slots = shape.window - width + 1
             step.positions(values, module.biases[k], self.starts[k], slots, out, column)
             column += slots * shape.filters
@@ -259,13 +268,20 @@ class _Convolved:
         for k, width in enumerate(shape.filter_widths):
             run, slots = self.runs[k], shape.window - width + 1
             values = self.positions[f"{tower.name} {k}"]
-            rows, columns, read = self.owner.gradient_buffers(len(run), shape.filters, False)
-            bias = torch.empty_like(module.biases[k])
-            step.positions_grad(grad, values, self.starts[k], slots, column, rows, columns, bias)
-            kernel = buffers.new(f"kernel {tower.name} {k}", (shape.filters, run.shape[1]), product)
-            torch.mm(read, run, out=kernel)
-            gradients[f"{tower.name}.kernels.{k}"] = kernel.view(module.kernels[k].shape)
+            bias, name = torch.empty_like(module.biases[k]), f"{tower.name}.kernels.{k}"
             gradients[f"{tower.name}.biases.{k}"] = bias
+            where = grad, values, self.starts[k], slots, column
+            if self.tiles:
+                size = dense.padded(shape.filters), dense.padded(len(run))
+                columns = buffers.new(f"columns {name}", size, product)
+                step.positions_grad(*where, None, columns, bias)
+                gradients[name] = dense.WeightGradient(columns, self.operands[k])
+            else:
+                rows, turned, read = self.owner.gradient_buffers(len(run), shape.filters, False)
+                step.positions_grad(*where, rows, turned, bias)
+                kernel = buffers.new(f"kernel {tower.name} {k}", (shape.filters, run.shape[1]), product)
+                torch.mm(read, run, out=kernel)
+                gradients[name] = kernel.view(module.kernels[k].shape)
             column += slots * shape.filters
 
     def finish(self, gradients: dict[str, Gradient]) -> None:
