@@ -130,8 +130,7 @@ class Pool {
   int workers_ = 0;
 };
 
-// The threads of GNU OpenMP, where this process has loaded it, as Torch does: they spin for a while between
-// jobs, so workers of our own would share cores with them wherever our calls and Torch's take turns.
+// The threads of GNU OpenMP, where this process has loaded it, as Torch does.
 #if defined(__linux__)
 using OpenMp = void (*)(void (*function)(void*), void* data, unsigned threads, unsigned flags);
 
@@ -193,7 +192,7 @@ int hardware_threads() {
   return count;
 }
 
-void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& body) {
+void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& body, Workers workers) {
   if (n <= 0) return;
   if (threads <= 0) threads = hardware_threads();
   threads = std::min(threads, kMaxWorkers + 1);
@@ -205,8 +204,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& b
   const std::int64_t pieces = std::min<std::int64_t>(most, threads * kPiecesPerThread);
   const int seats = static_cast<int>(std::min<std::int64_t>(pieces, threads)) - 1;
   Job job{body, n, pieces, seats};
-  Pool& workers = pool();  // before OpenMP: it watches for forks
-  if (!run_by_openmp(job)) workers.run(job);
+  Pool& own = pool();  // before OpenMP: it watches for forks
+  if (workers == Workers::kOwn || !run_by_openmp(job)) own.run(job);
 }
 
 }  // namespace bioner

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "runtime/buffers.h"
 #include "runtime/memory.h"
 #include "runtime/thread_pool.h"
 #include "window/core.h"
@@ -21,6 +22,9 @@ constexpr std::int64_t kGrainBytes = std::int64_t{128} << 10;
 std::int64_t grain_tokens(std::int64_t bytes_per_token) {
   return std::max<std::int64_t>(1, kGrainBytes / std::max<std::int64_t>(1, bytes_per_token));
 }
+
+// For an output of so many bytes.
+Workers workers_for(std::int64_t bytes) { return bytes < kRecycledBytes ? Workers::kTorchs : Workers::kOwn; }
 
 template <typename T>
 using Sum = typename ScalarTraits<T>::Accumulator;
@@ -110,15 +114,20 @@ void gather(const Gather& op, simd::Level level, int threads) {
   const std::int64_t bytes = op.window * op.row_bytes;
   const bool stream = op.sentences.tokens * bytes >= kStreamBytes;
   expect_large_write(op.out, op.sentences.tokens * bytes);
-  parallel_for(op.sentences.tokens, grain_tokens(bytes), threads,
-               [&](std::int64_t begin, std::int64_t end) { kernels.gather(op, begin, end, stream); });
+  parallel_for(
+      op.sentences.tokens, grain_tokens(bytes), threads,
+      [&](std::int64_t begin, std::int64_t end) { kernels.gather(op, begin, end, stream); },
+      workers_for(op.sentences.tokens * bytes));
 }
 
 void grad_values(const GradValues& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
-  expect_large_write(op.out, op.sentences.tokens * op.width * scalar_bytes(op.scalar));
-  parallel_for(op.sentences.tokens, grain_tokens(op.window * op.width * scalar_bytes(op.scalar)), threads,
-               [&](std::int64_t begin, std::int64_t end) { kernels.grad_values(op, begin, end); });
+  const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
+  expect_large_write(op.out, op.sentences.tokens * row_bytes);
+  parallel_for(
+      op.sentences.tokens, grain_tokens(op.window * row_bytes), threads,
+      [&](std::int64_t begin, std::int64_t end) { kernels.grad_values(op, begin, end); },
+      workers_for(op.sentences.tokens * row_bytes));
 }
 
 void grad_padding(const GradPadding& op, bool as_accumulators, simd::Level level, int threads) {
@@ -140,23 +149,30 @@ void grad_padding(const GradPadding& op, bool as_accumulators, simd::Level level
 void grad_weight(const GradWeight& op, const Runs& runs, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
   const std::int64_t row_bytes = op.width * scalar_bytes(op.scalar);
+  const Workers workers = workers_for((runs.sparse ? op.sentences.tokens : op.limit) * row_bytes);
   if (!runs.sparse) {
     expect_large_write(op.out, op.limit * row_bytes);
-    parallel_for(op.limit, grain_tokens(row_bytes), threads,
-                 [&](std::int64_t begin, std::int64_t end) { zero_unused_rows(op, row_bytes, begin, end); });
+    parallel_for(
+        op.limit, grain_tokens(row_bytes), threads,
+        [&](std::int64_t begin, std::int64_t end) { zero_unused_rows(op, row_bytes, begin, end); }, workers);
   }
   std::int64_t padding_row = -1;
   const std::int64_t count = find_runs(op, runs, &padding_row);
   const std::int64_t blocks = key_block_count(op.sentences.tokens);
   // A piece a thread: every piece goes through all tokens.
   const std::int64_t most = threads > 0 ? threads : hardware_threads();
-  parallel_for(blocks, std::max<std::int64_t>(1, blocks / most), threads,
-               [&](std::int64_t begin, std::int64_t end) {
-                 kernels.sum_runs(op, runs, runs.of_blocks[begin], runs.of_blocks[end]);
-               });
-  parallel_for(count, grain_tokens(row_bytes), threads, [&](std::int64_t begin, std::int64_t end) {
-    kernels.write_rows(op, runs, count, padding_row, begin, end);
-  });
+  parallel_for(
+      blocks, std::max<std::int64_t>(1, blocks / most), threads,
+      [&](std::int64_t begin, std::int64_t end) {
+        kernels.sum_runs(op, runs, runs.of_blocks[begin], runs.of_blocks[end]);
+      },
+      workers);
+  parallel_for(
+      count, grain_tokens(row_bytes), threads,
+      [&](std::int64_t begin, std::int64_t end) {
+        kernels.write_rows(op, runs, count, padding_row, begin, end);
+      },
+      workers);
   if (op.padding_sum == nullptr || !op.padding_is_apart) return;
   switch (op.scalar) {
     case Scalar::kFloat16:
