@@ -141,3 +141,53 @@ def test_a_bundle_that_is_half_written(
     (half / "manifest.json").unlink()
     assert _tag("-m", half, *inputs, "-o", f"{tmp_path / 'out'}/", "--workers", workers) == 1
     assert "has no manifest.json" in _error(capsys)
+
+
+def test_standard_output_on_a_full_disk(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("breast cancer")
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    code = "import sys; from bioner_fast.cli.main import run; sys.exit(run(sys.argv[1:]))"
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "tag", "-m", str(model), str(tmp_path / "a.txt")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "bioner-fast: the output cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("a.tsv", b"breast\tO\ncancer\n", "a.tsv:2: document a: expected 2 columns as in the lines before, found 1"),
+        ("a.txt", b"breast \xff cancer", "a.txt:1: document a: byte 0xff is not UTF-8"),
+        ("a.jsonl", b'{"text": 5}\n', 'a.jsonl:1: document 1: expected "text" to be a string'),
+    ],
+)  # fmt: skip
+def test_what_ends_a_run_is_said_once(
+    model: Path,
+    tmp_path: Path,
+    name: str,
+    data: bytes,
+    message: str,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The only document of the only input is bad."""
+    (tmp_path / name).write_bytes(data)
+    assert _tag("-m", model, tmp_path / name, "-o", tmp_path / "out.jsonl") == 1
+    assert message in _error(capsys)
+    assert "left out" not in caplog.text
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_one_of_a_kind_is_told_in_the_singular(
+    model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.txt").write_text("gene")
+    with caplog.at_level("INFO", "bioner_fast"):
+        assert _tag("-m", model, tmp_path / "a.txt", "-o", tmp_path / "out.jsonl") == 0
+    assert "tagged 1 document, 1 token: " in caplog.text

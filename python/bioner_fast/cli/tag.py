@@ -145,13 +145,14 @@ def _into_one(
     import time
 
     from bioner_fast.log import logger
-    from bioner_fast.tagging.problems import write_errors
+    from bioner_fast.tagging.problems import BadDocument, BrokenInputError, write_errors
     from bioner_fast.tagging.shards import Outcome, check_output, tag_to
 
     tagger = settings.load()
     check_output(tagger, options.output_format)
     sink = cast(BinaryIO, sys.stdout.buffer) if output == _STANDARD else output
     outcome = Outcome()
+    ended_by: BadDocument | None = None
     started = time.perf_counter()
     try:
         tag_to(
@@ -163,12 +164,16 @@ def _into_one(
             stdin=cast(BinaryIO, sys.stdin.buffer),
             outcome=outcome,
         )
+    except BrokenInputError as error:
+        ended_by = error.record  # which the end of the command tells
+        raise
     finally:
         if errors is not None:
             write_errors(errors, outcome.bad)
         else:
             for bad in outcome.bad:
-                logger.warning("left out: %s", bad)
+                if bad != ended_by:
+                    logger.warning("left out: %s", bad)
     counts = outcome.counts
     _report(
         {
@@ -244,9 +249,15 @@ def _report(facts: dict[str, object], as_json: bool, tokens: int | None = None) 
 
         print_json({**facts, "seconds": round(seconds, 3), "tokens_per_second": round(rate, 1)})
     logger.info(
-        "tagged %s documents, %s tokens: %s entities in %.1f s (%s tokens/s)%s",
-        *(f"{facts[name]:,}" for name in ("documents", "tokens", "entities")),
+        "tagged %s, %s: %s in %.1f s (%s tokens/s)%s",
+        _count(facts["documents"], "document"),
+        _count(facts["tokens"], "token"),
+        _count(facts["entities"], "entity", "entities"),
         seconds,
         f"{rate:,.0f}",
-        f"; {facts['errors']:,} bad documents left out" if facts["errors"] else "",
+        f"; {_count(facts['errors'], 'bad document')} left out" if facts["errors"] else "",
     )
+
+
+def _count(number: object, one: str, many: str | None = None) -> str:
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

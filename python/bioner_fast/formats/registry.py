@@ -247,9 +247,10 @@ class DocumentWriter:
                 raise
 
     def _fail(self, error: OSError) -> None:
-        """Name the output that could not be written; the error of a stream (a closed pipe) stays as it is."""
-        if self._path is not None:
-            raise BionerError(f"{self._path} cannot be written: {error.strerror or error}") from error
+        """Name the output that could not be written; that a pipe was closed is no such thing."""
+        if not isinstance(error, BrokenPipeError):
+            name = "the output" if self._path is None else self._path
+            raise BionerError(f"{name} cannot be written: {error.strerror or error}") from error
 
     def abort(self) -> None:
         """Throw the output away; a path stays as it was."""
