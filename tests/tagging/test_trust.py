@@ -162,7 +162,7 @@ def test_standard_output_on_a_full_disk(model: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.tsv", b"breast\tO\ncancer\n", "a.tsv:2: document a: expected 2 columns as in the lines before, found 1"),
+        ("a.tsv", b"breast\tO\ncancer\n", "a.tsv:2: document a: expected 2 columns as in the lines before"),
         ("a.txt", b"breast \xff cancer", "a.txt:1: document a: byte 0xff is not UTF-8"),
         ("a.jsonl", b'{"text": 5}\n', 'a.jsonl:1: document 1: expected "text" to be a string'),
     ],
