@@ -114,7 +114,7 @@ def asan(session: nox.Session) -> None:
 
 @nox.session
 def tsan(session: nox.Session) -> None:
-    """Every kernel from several threads under ThreadSanitizer; with arguments, those Python tests (slow)."""
+    """The kernels from several threads under ThreadSanitizer; with arguments, those Python tests (slow)."""
     if not session.posargs:
         session.install("cmake", "ninja", "pybind11", *CONSTRAINTS)
         python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)

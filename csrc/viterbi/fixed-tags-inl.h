@@ -73,7 +73,10 @@ BIONER_INLINE void tag_step(const FixedTables& fixed_tables, Side* side, int fir
     std::int32_t* const current = side->alpha[s] + t * stride + whole;
     fixed_at(side->emissions[s] + t * tags, whole, tags, &side->most[s]).store(current);
     for (int j = 0; j < broken; ++j) {
-      current[j] += greatest_sum(previous, fixed_tables.transposed + (whole + j) * stride, tags);
+      const std::int32_t best = greatest_sum(previous, fixed_tables.transposed + (whole + j) * stride, tags);
+      // As unsigned, which wraps as vectors do: nothing holds for sentences without a proof.
+      current[j] = static_cast<std::int32_t>(static_cast<std::uint32_t>(current[j]) +
+                                             static_cast<std::uint32_t>(best));
     }
     for (int j = broken; j < Q::kLanes; ++j)
       current[j] = current[0];  // behind by kPadding wherever it is read
@@ -102,7 +105,7 @@ BIONER_INLINE void tag_forward(const FixedTables& fixed_tables, Side* side, int 
 // The tag of the greatest a[tag] + b[tag], if no other is within `close` of it; else -1.
 BIONER_INLINE int clear_argmax(const std::int32_t* a, const std::int32_t* b, int tags, std::int32_t close) {
   const std::int32_t best = greatest_sum(a, b, tags);
-  const Q threshold = Q::set1(best - close - 1);
+  const Q threshold = Q::set1(best) - Q::set1(close + 1);
   int count = 0;
   int found = 0;
   for (int tag = 0; tag < tags; tag += Q::kLanes) {

@@ -16,7 +16,8 @@
 //
 // Why nothing overflows. No input is beyond 2^27 units, so every alpha is within 2^29 of the greatest of its
 // token, which moves by 2^28 a token at most. It is subtracted from all, which is exact and changes no
-// comparison, at every fourth token: no alpha is beyond 2^30 + 2^29.
+// comparison, at every fourth token: no alpha is beyond 2^30 + 2^29. (Inputs above kGreatest may overflow,
+// which wraps, and leaves no proof.)
 #pragma once
 
 #include <cstdint>

@@ -192,7 +192,7 @@ def test_the_same_bits_for_every_level_and_number_of_threads(kind) -> None:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("k", [2, 3, 4, 5, 9, 25])
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 9, 25, 35, 65])
 def test_a_sentence_never_sees_its_neighbours(simd_level, k) -> None:
     """Lanes go on beyond a short sentence, into what follows it: NaN, or numbers that leave no proof."""
     lengths = [1, 40, 2, 7, 7, 5, 40, 1, 1, 3, 26, 4, 4, 6, 7, 9, 11, 40, 2]
