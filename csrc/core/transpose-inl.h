@@ -38,4 +38,3 @@ BIONER_INLINE void transpose(Words* rows) {
 
 }  // namespace bioner
 #endif
-

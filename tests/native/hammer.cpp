@@ -1,6 +1,6 @@
-// Windows, Viterbi and CRF at every SIMD level from several threads at once, beside one scalar thread: windows
-// and Viterbi bit for bit, the CRF within rounding. No Python, so that ThreadSanitizer sees nothing but this
-// package's code, and so that it runs under an emulator of another processor:
+// Windows, Viterbi and CRF at every SIMD level from several threads at once, beside one scalar thread:
+// windows and Viterbi bit for bit, the CRF within rounding. No Python, so that ThreadSanitizer sees nothing
+// but this package's code, and so that it runs under an emulator of another processor:
 //
 //   cmake --preset tsan && cmake --build --preset tsan --target kernel_hammer &&
 //   build/tsan/tests/native/kernel_hammer
