@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "core/tiles-inl.h"
 #include "core/transpose-inl.h"
 #include "dense/kernels.h"
 
@@ -21,25 +22,6 @@ constexpr std::int64_t kAdamRun = 64;
 constexpr std::int64_t kSgdRun = 2;
 constexpr std::int64_t kSums = kBlock * kBlock;
 
-// All tiles are whole: matrices have room for that. Tiles 0 to 3 are sums.
-class Tiles {
- public:
-  Tiles() {
-    struct Shapes {
-      std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-      std::uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-    };
-    // Static: compilers think that the instruction reads but the first bytes, and leave out writing the
-    // others.
-    static constexpr Shapes shapes;
-    _tile_loadconfig(&shapes);
-  }
-  ~Tiles() { _tile_release(); }  // so that the system has no tiles to save when it switches threads
-  Tiles(const Tiles&) = delete;
-  Tiles& operator=(const Tiles&) = delete;
-};
-
 // Grows and stays with its thread.
 float* sums_of_thread(std::int64_t blocks) {
   thread_local std::vector<float> memory;
@@ -52,8 +34,9 @@ float* sums_of_thread(std::int64_t blocks) {
 // Bytes between the rows of a tile of a panel.
 constexpr std::int64_t kPairBytes = 64;
 
-// Sums of 16 or 32 rows by 16 or 32 columns over some depths, added to `sums` [kBlock rows of `sums_stride`]
-// or, where they are the first, stored there. The panel of the second 16 columns is `beside` values further.
+// Tiles are whole, because matrices have room for that. Sums of 16 or 32 rows by 16 or 32 columns over some
+// depths, added to `sums` [kBlock rows of `sums_stride`] or, where they are the first, stored there. The
+// panel of the second 16 columns is `beside` values further.
 template <int kRows, int kColumns>
 BIONER_INLINE void block(const BFloat16* rows, std::int64_t stride, std::int64_t next, const BFloat16* panel,
                          std::int64_t beside, std::int64_t depth, float* sums, std::int64_t sums_stride,
@@ -177,7 +160,7 @@ void update_row(const Step& op, const Rates& by, std::int64_t at, std::int64_t c
 }  // namespace
 
 void forward(const Forward& op, std::int64_t begin, std::int64_t end) {
-  const Tiles in_use;
+  const WholeTiles in_use;
   const std::int64_t depth = depths(op.inputs);
   const std::int64_t beside = depth * kTileValues;
   float* const sums = sums_of_thread(depths(op.rows));
@@ -211,7 +194,7 @@ void forward(const Forward& op, std::int64_t begin, std::int64_t end) {
 }
 
 void backward(const Backward& op, std::int64_t begin, std::int64_t end) {
-  const Tiles in_use;
+  const WholeTiles in_use;
   const std::int64_t depth = depths(op.outputs);
   const std::int64_t across = depths(op.inputs);
   float* const sums = sums_of_thread(depths(op.rows));
@@ -283,7 +266,7 @@ void operand(const Operand& op, std::int64_t begin, std::int64_t end) {
 }
 
 void step(const Step& op, std::int64_t begin, std::int64_t end) {
-  const Tiles in_use;
+  const WholeTiles in_use;
   const Rates by(op);
   const std::int64_t depth = depths(op.rows);
   const std::int64_t beside = depth * kTileValues;

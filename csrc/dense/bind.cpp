@@ -66,8 +66,7 @@ void dense_forward(const py::object& x_object, std::int64_t inputs, const py::ob
   require_positive(inputs, "inputs");
   require_panels(x, inputs, rows);
   require_blocks(weights, outputs, inputs);
-  const dense::Forward op{rows, inputs,  outputs, weights.shape[1], low_data(x), low_data(weights),
-                          type, out.data};
+  const dense::Forward op{rows, inputs, outputs, low_data(x), low_data(weights), type, out.data};
   const py::gil_scoped_release release;
   dense::forward(op, threads);
 }

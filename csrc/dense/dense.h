@@ -41,9 +41,8 @@ struct Forward {
   std::int64_t rows;
   std::int64_t inputs;
   std::int64_t outputs;
-  std::int64_t stride;      // of the weights
   const BFloat16* x;        // panels of N columns that sum over I
-  const BFloat16* weights;  // padded [O, I], with zero rows beyond O
+  const BFloat16* weights;  // blocks of W
   Scalar output;            // kFloat32 or kBFloat16
   void* out;                // [N, O]
 };
@@ -73,14 +72,13 @@ struct Operand {
 
 // The step from G[o, i] = sum over n of dy[n, o] * x[n, i]:
 //   SGD   W = W - size G
-//   Adam  M = beta1 M + (1 - beta1) G;  V = beta2 V + (1 - beta2) G G;  W = decay W - size M / (sqrt(V) +
-//   epsilon)
+//   Adam  M = beta1 M + (1 - beta1) G;  V = beta2 V + (1 - beta2) G G
+//         W = decay W - size M / (sqrt(V) + epsilon)
 struct Step {
   std::int64_t rows;
   std::int64_t inputs;
   std::int64_t outputs;
   std::int64_t grad_stride;
-  std::int64_t stride;   // of `low`
   const BFloat16* grad;  // padded [O, N]
   const BFloat16* x;     // panels of I columns that sum over N
   float* weights;        // [O, I]

@@ -5,6 +5,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "core/tiles-inl.h"
+
 #define BIONER_ISA amx
 #define BIONER_AMX_TILES
 #include "infer/isa-inl.h"

@@ -14,13 +14,6 @@ constexpr std::int64_t kTileBytes = 64;
 // A group of 4 bytes of 16 columns is a row of a tile of weights.
 constexpr std::int64_t kTileGroups = kTileBytes / 4;
 
-// Tiles 0 to 3 are sums, 4 and 5 rows, 6 and 7 weights.
-struct TileShapes {
-  std::uint8_t palette = 1, start_row = 0, reserved[14] = {};
-  std::uint16_t bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-  std::uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
-};
-
 // Grows and stays with its thread, as the scratch of cpu.cpp does.
 inline std::uint8_t* rows_of_thread(std::size_t bytes) {
   thread_local std::vector<std::uint8_t> memory;
@@ -36,7 +29,8 @@ inline std::uint8_t* rows_of_thread(std::size_t bytes) {
     _tile_dpbf16ps(SUM, ROWS, WEIGHTS);          \
   }
 
-// Sums of 32 rows by kTiles * 16 columns to `sums` [32, kTiles * 16].
+// Sums of 32 rows by kTiles * 16 columns to `sums` [32, kTiles * 16]. Tiles 0 to 3 are sums, 4 and 5 rows, 6
+// and 7 weights.
 template <typename Product, int kTiles>
 void tile_products(const std::uint8_t* rows, std::int64_t stride, const std::uint8_t* panel,
                    std::int64_t panel_bytes, std::int64_t total, void* sums) {
@@ -104,8 +98,7 @@ bool linear_tiles(const Linear& op, std::int64_t begin, std::int64_t end, float*
   const std::int64_t padded = (end - begin + kRows - 1) / kRows * kRows;
   std::uint8_t* const rows = rows_of_thread(static_cast<std::size_t>(padded * stride));
   gather_rows(op, begin, end, total, stride, padded, rows);
-  static constexpr TileShapes shapes;  // on the stack, compilers may leave out writing it: see csrc/dense
-  _tile_loadconfig(&shapes);
+  const WholeTiles in_use;
   alignas(64) std::int32_t sums[kRows * 2 * kLanes];
   const std::uint8_t* panel = op.weights;
   for (std::int64_t first = 0; first < op.columns; first += kPanel) {
@@ -131,7 +124,6 @@ bool linear_tiles(const Linear& op, std::int64_t begin, std::int64_t end, float*
     }
     panel += total / 4 * bytes;
   }
-  _tile_release();  // so that the system has no tiles to save when it switches threads
   return true;
 }
 
