@@ -19,6 +19,15 @@ std::int64_t grain(std::int64_t width) {
   return std::max<std::int64_t>(1, kGrainValues / std::max<std::int64_t>(1, width));
 }
 
+// Pieces of whole blocks of columns: a block is written as a whole, zeros beyond the last column included.
+template <typename Body>
+void by_columns(std::int64_t columns, std::int64_t rows, int threads, const Body& body) {
+  parallel_for((columns + kColumns - 1) / kColumns, grain(rows * kColumns), threads,
+               [&](std::int64_t begin, std::int64_t end) {
+                 body(begin * kColumns, std::min(end * kColumns, columns));
+               });
+}
+
 }  // namespace
 
 void positions_forward(const Positions& op, simd::Level level, int threads) {
@@ -31,8 +40,8 @@ void positions_forward(const Positions& op, simd::Level level, int threads) {
 
 void positions_backward(const Positions& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
-  parallel_for(op.filters, grain(op.rows), threads,
-               [&](std::int64_t begin, std::int64_t end) { kernels.positions_grad(op, begin, end); });
+  by_columns(op.filters, op.rows, threads,
+             [&](std::int64_t begin, std::int64_t end) { kernels.positions_grad(op, begin, end); });
 }
 
 void units_forward(const Units& op, simd::Level level, int threads) {
@@ -43,8 +52,8 @@ void units_forward(const Units& op, simd::Level level, int threads) {
 
 void units_backward(const Units& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
-  parallel_for(op.width, grain(op.tokens), threads,
-               [&](std::int64_t begin, std::int64_t end) { kernels.units_grad(op, begin, end); });
+  by_columns(op.width, op.tokens, threads,
+             [&](std::int64_t begin, std::int64_t end) { kernels.units_grad(op, begin, end); });
 }
 
 void rows_forward(const Rows& op, simd::Level level, int threads) {

@@ -15,7 +15,7 @@ namespace {
 
 // Gradients are made in tiles, so that their transpose is written in runs.
 constexpr std::int64_t kTileRows = 32;
-constexpr std::int64_t kTileColumns = 32;
+constexpr std::int64_t kTileColumns = kColumns;
 
 template <typename T>
 BIONER_INLINE T positive(T x) {
@@ -81,17 +81,16 @@ BIONER_INLINE void write_columns(const T (*tile)[kTileColumns], std::int64_t row
 }
 
 // A tile of gradients, zero beyond its rows and columns: sums for the bias, rows, and columns. The zeros are
-// written too where strides leave room, beyond the `last` columns.
+// written too where strides leave room.
 template <typename T, typename G>
 BIONER_INLINE void write_tile(const T (*tile)[kTileColumns], std::int64_t rows, std::int64_t columns,
                               std::int64_t first_row, std::int64_t first_column, std::int64_t row_stride,
-                              std::int64_t column_stride, bool last, G* to_rows, G* to_columns, T* sums) {
+                              std::int64_t column_stride, G* to_rows, G* to_columns, T* sums) {
   for (std::int64_t r = 0; r < rows; ++r) {
     for (std::int64_t c = 0; c < kTileColumns; ++c) sums[c] += tile[r][c];
   }
   if (to_rows != nullptr) {
-    // Within a matrix, what follows the columns is another piece's.
-    const std::int64_t room = last ? smaller(kTileColumns, row_stride - first_column) : columns;
+    const std::int64_t room = smaller(kTileColumns, row_stride - first_column);
     for (std::int64_t r = 0; r < rows; ++r) {
       G* BIONER_RESTRICT row = to_rows + (first_row + r) * row_stride + first_column;
       if (room == kTileColumns) {
@@ -132,7 +131,7 @@ void positions_grad_typed(const Positions& op, std::int64_t begin, std::int64_t 
         const G* BIONER_RESTRICT value = static_cast<const G*>(op.values) + position * width + f;
         for (std::int64_t c = 0; c < columns; ++c) out[c] = load_scalar(value[c]) > T(0) ? out[c] : T(0);
       }
-      write_tile<T, G>(tile, rows, columns, first, f, op.row_stride, op.column_stride, f + columns == width,
+      write_tile<T, G>(tile, rows, columns, first, f, op.row_stride, op.column_stride,
                        static_cast<G*>(op.grad_rows), static_cast<G*>(op.grad_columns), sums);
     }
     for (std::int64_t c = 0; c < columns; ++c) static_cast<T*>(op.grad_bias)[f + c] = sums[c];
@@ -188,8 +187,7 @@ void units_grad_as(const Units& op, std::int64_t begin, std::int64_t end) {
         }
       }
       write_tile<T, G>(tile, rows, columns, first, h, op.row_stride, op.column_stride,
-                       h + columns == op.width, static_cast<G*>(op.grad_rows),
-                       static_cast<G*>(op.grad_columns), sums);
+                       static_cast<G*>(op.grad_rows), static_cast<G*>(op.grad_columns), sums);
     }
     for (std::int64_t c = 0; c < columns; ++c) static_cast<T*>(op.grad_bias)[h + c] = sums[c];
   }

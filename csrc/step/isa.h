@@ -21,6 +21,8 @@ struct Kernels {
   void (*head_columns)(const Head& op, std::int64_t begin, std::int64_t end);  // columns of hidden values
 };
 
+// Columns come in whole blocks, but for the last.
+constexpr std::int64_t kColumns = 32;
 // Rows of the table are owned by their number: one thread adds what belongs to a row, in order.
 constexpr std::int64_t kRowOwners = 16;
 
