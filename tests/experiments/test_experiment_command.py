@@ -227,6 +227,14 @@ def test_dry_run_lists_runs_and_trains_nothing(
     assert not (whole / "runs" / name).exists()
 
 
+def test_only_takes_several_patterns(data: Path, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    both = ["--only", "best-single-Aa", "--only", "mlp-single-Bb", "--dry-run", "--json"]
+    assert run(["experiment", "all", *quick_options(data, whole, *both)]) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == 2
+    assert run(["experiment", "all", *quick_options(data, whole, "--only", "xyz", *both)]) == 2
+    assert "--only xyz: no run is called so" in capsys.readouterr().err
+
+
 def test_dry_run_measures_where_nothing_was_run(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from made_up import Known
+from made_up import Known, write_corpora
 
 from bioner_fast.errors import BionerError, UsageError
+from bioner_fast.experiments.corpora import find_corpora
 from bioner_fast.experiments.plan import TUNING, Run, Settings, load_recipe, parse_overrides, run_id
+from bioner_fast.experiments.programme import Programme
 from bioner_fast.experiments.studies import STUDIES, chosen
 from bioner_fast.training.config import TrainConfig
 
@@ -48,6 +50,22 @@ def test_a_study_that_the_corpora_do_not_allow_is_refused_by_name_and_left_out_o
     assert [study.name for study in chosen(["all"], one)] == ["single", "size", "best"]
     with pytest.raises(UsageError, match="there is no experiment tripel: expected single, multi"):
         chosen(["tripel"], one)
+
+
+def test_a_shared_first_phase_is_planned_once_for_each_seed(tmp_path: Path) -> None:
+    corpora = find_corpora(write_corpora(tmp_path), None)
+    sizes = {corpus.name: corpus.train_tokens for corpus in corpora}
+
+    def planned(vectors: str | None) -> list[int]:
+        settings = Settings(overrides=parse_overrides(["epochs=2"]))
+        known = {corpus.name: corpus for corpus in corpora}
+        programme = Programme(chosen(["dependent"], corpora), known, settings, 2, vectors, None)
+        return list(programme.planned_tokens(programme.runs()).values())
+
+    pos, first, second = (2 * sizes[name] for name in ("GENIA-pos", "Aa-IOB", "Bb-IOB"))
+    assert planned("vectors.bin") == [pos + first, second] * 2
+    # The words of a pair make its vocabulary, so that nothing is shared.
+    assert planned(None) == [pos + first, pos + second] * 2
 
 
 @pytest.mark.parametrize("run", [run for make in STUDIES.values() for run in make(CORPORA[-3:]).runs])

@@ -52,8 +52,11 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         only: Annotated[
-            str | None,
-            typer.Option(metavar="PATTERN", help="Only runs whose name has this, as in 'BC2GM*-s1'."),
+            list[str] | None,
+            typer.Option(
+                metavar="PATTERN",
+                help="Only runs whose name has this, as in 'BC2GM*-s1'; may be given several times.",
+            ),
         ] = None,
         required: Annotated[
             bool, typer.Option("--required", help="Only what a closing run must contain; see docs.")
@@ -94,7 +97,7 @@ def register(app: typer.Typer) -> None:
             return
         programme = _programme(
             names, data, vectors, corpora, seeds, threads, device, config, train or [], exclude_seen,
-            required=required, only=only, keep_models=keep_models, replication=replication,
+            required=required, only=only or [], keep_models=keep_models, replication=replication,
         )  # fmt: skip
         count = jobs or _default_jobs(threads, device)
         if dry_run:
@@ -226,10 +229,11 @@ def _dry_run(programme: Programme, store: Store, jobs: int, *, as_json: bool) ->
     if as_json:
         print_json({"runs": seconds, "done": len(runs) - len(todo), "jobs": jobs, "seconds": total})
         return
+    tokens = programme.planned_tokens(todo)
     rows = [
         [
             name,
-            f"{programme.planned_tokens(run):,}",
+            f"{tokens[name]:,}",
             f"{speeds[kind_of(run)]:,.0f}",
             "finished runs" if kind_of(run) in finished else "a short training",
             clock(seconds[name]),

@@ -52,9 +52,10 @@ def estimate(
 ) -> dict[str, float]:
     """Seconds of every run; ``speeds`` of kinds that are not in it are measured and added."""
     seconds = {}
+    tokens = programme.planned_tokens(runs)
     for name, run in runs.items():
         kind = kind_of(run)
         if kind not in speeds:
             speeds[kind] = calibrate(programme, run)
-        seconds[name] = programme.planned_tokens(run) / speeds[kind]
+        seconds[name] = tokens[name] / speeds[kind]
     return seconds

@@ -33,7 +33,7 @@ class Programme:
         seeds: seeds 1 to this.
         vectors: the file, and what :func:`describe_vectors` says of it.
         required: only the runs that a closing run must contain.
-        only: pattern of run ids, as in ``*BC2GM*``; None for all.
+        only: patterns of run ids, as in ``*BC2GM*``: runs that match one of them; none for all.
         device, threads, keep_models: of every run.
         replication: whether the published networks are scored on test at every evaluation, for the column
             "maximum on test".
@@ -47,7 +47,7 @@ class Programme:
     vectors: str | None
     vector_facts: Mapping[str, Any] | None
     required: bool = False
-    only: str | None = None
+    only: Sequence[str] = ()
     device: str = "auto"
     threads: int = 1
     keep_models: bool = False
@@ -58,7 +58,7 @@ class Programme:
         """The runs by id: all of seed 1 first, and in the order of the studies; none occurs twice.
 
         Raises:
-            UsageError: no run matches ``only``, or the settings do not fit a run.
+            UsageError: no run matches a pattern of ``only``, or the settings do not fit a run.
         """
         cells: dict[Run, None] = dict.fromkeys(
             run for study in self.studies for run in (study.required if self.required else study.runs)
@@ -68,14 +68,17 @@ class Programme:
             for cell in cells:
                 run = replace(cell, seed=seed)
                 found[self.id(run)] = run
-        if self.only is not None:
-            kept = {name: run for name, run in found.items() if fnmatch.fnmatchcase(name, f"*{self.only}*")}
-            if not kept:
+        if not self.only:
+            return found
+        kept: set[str] = set()
+        for pattern in self.only:
+            matching = [name for name in found if fnmatch.fnmatchcase(name, f"*{pattern}*")]
+            if not matching:
                 shown = ", ".join(list(found)[:3])
-                raise UsageError(f"--only {self.only}: no run is called so; they are called {shown}, ...")
-            origins = {self.id(origin): origin for run in kept.values() if (origin := run.origin())}
-            return {name: run for name, run in found.items() if name in kept or name in origins}
-        return found
+                raise UsageError(f"--only {pattern}: no run is called so; they are called {shown}, ...")
+            kept.update(matching)
+        kept |= {self.id(origin) for name in kept if (origin := found[name].origin())}
+        return {name: run for name, run in found.items() if name in kept}
 
     def id(self, run: Run) -> str:
         """The name of a run's folder."""
@@ -105,21 +108,34 @@ class Programme:
         TrainConfig(**values)
         return values
 
-    def planned_tokens(self, run: Run) -> int:
-        """Tokens that a run trains on, at most: early stopping may save some."""
-        config = TrainConfig(**self.config(run)).resolved()
-        if config.steps is not None:
-            return config.steps * (config.batch_size or 1)
-        sizes = [self.corpora[name].train_tokens for name in run.tasks]
-        sizes[0] = int(sizes[0] * run.percent)
-        return (config.epochs or 1) * sum(sizes)
+    def planned_tokens(self, runs: Mapping[str, Run]) -> dict[str, int]:
+        """Tokens that each of ``runs`` trains on, at most: early stopping may save some.
+
+        A first phase that several runs share is counted for the first of them, which trains it.
+        """
+        tokens = {}
+        phases: set[tuple[str, int]] = set()
+        for name, run in runs.items():
+            values = self.config(run)
+            config = TrainConfig(**values).resolved()
+            if config.steps is not None:
+                tokens[name] = config.steps * (config.batch_size or 1)
+                continue
+            sizes = [self.corpora[task].train_tokens for task in run.tasks]
+            sizes[0] = int(sizes[0] * run.percent)
+            if (phase := _first_phase(values)) is not None:
+                if phase in phases:
+                    del sizes[0]
+                phases.add(phase)
+            tokens[name] = (config.epochs or 1) * sum(sizes)
+        return tokens
 
 
 class Progress:
     """A line on stderr per finished run, with the time left by the tokens that are left."""
 
     def __init__(self, programme: Programme, runs: Mapping[str, Run]) -> None:
-        self.tokens = {name: programme.planned_tokens(run) for name, run in runs.items()}
+        self.tokens = programme.planned_tokens(runs)
         self.runs = runs
         self.began = time.monotonic()
         self.finished = self.tokens_done = 0
@@ -187,13 +203,21 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     return progress
 
 
+def _first_phase(config: Mapping[str, Any]) -> tuple[str, int] | None:
+    """What a dependent run trains first: corpus and seed; None where no other run can share that.
+
+    Without vectors the words of both corpora make the vocabulary: every pair has a first phase of its own.
+    """
+    shared = config["sharing"] == "dependent" and config["vectors"] is not None
+    return (config["tasks"][0], config["seed"]) if shared else None
+
+
 def _in_turn(work: list[Job]) -> list[Job]:
     """Let dependent runs with the same first phase wait for the one that trains it."""
     leaders: dict[tuple[str, int], str] = {}
     for job in work:
-        config = job["config"]
-        if config["sharing"] == "dependent" and config["vectors"] is not None:
-            leader = leaders.setdefault((config["tasks"][0], config["seed"]), job["folder"])
+        if (phase := _first_phase(job["config"])) is not None:
+            leader = leaders.setdefault(phase, job["folder"])
             if leader != job["folder"]:
                 job |= {"after": leader, "needs": False}
     return work
