@@ -18,6 +18,16 @@ CONSTRAINTS = ("-c", "constraints.txt") if (ROOT / "constraints.txt").exists() e
 KERNEL_TESTS = ("tests/ops", "tests/fuzz")
 
 
+def dependencies(session: nox.Session, *extras: str) -> None:
+    """Install what the package needs, but not the package: that would compile it for nothing."""
+    project = nox.project.load_toml(ROOT / "pyproject.toml")["project"]
+    wanted = [
+        *project["dependencies"],
+        *(d for extra in extras for d in project["optional-dependencies"][extra]),
+    ]
+    session.install(*wanted, *CONSTRAINTS)
+
+
 @nox.session
 def tests(session: nox.Session) -> None:
     """The test suite on an installed package."""
@@ -40,7 +50,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy --strict on the package."""
-    session.install(".[lint]", *CONSTRAINTS)
+    dependencies(session, "lint")
     session.run("mypy")
 
 
@@ -76,11 +86,12 @@ def wheel(session: nox.Session) -> None:
 
 def sanitized(session: nox.Session, preset: str, library: str, **options: str) -> None:
     """Build the kernels under a sanitizer and run their tests; Python itself is not instrumented."""
-    session.install(".[test]", "cmake", "ninja", "pybind11", *CONSTRAINTS)
+    dependencies(session, "test")
+    session.install("cmake", "ninja", "pybind11", *CONSTRAINTS)
     python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)
     session.run("cmake", "--preset", preset, f"-DPython_EXECUTABLE={str(python).strip()}")
     session.run("cmake", "--build", "--preset", preset, "--target", "_ops", "-j2")
-    # A copy of the package with the sanitized extension in it, before the installed one on the path.
+    # A copy of the package with the sanitized extension in it.
     package = ROOT / "build" / preset / "python"
     shutil.rmtree(package, ignore_errors=True)
     shutil.copytree(ROOT / "python", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
