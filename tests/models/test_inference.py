@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -177,18 +178,24 @@ def test_no_tokens() -> None:
         assert run(engine, text([[], []])).shape == (0, sum(tags for _, tags in engine.heads))
 
 
+def keys_of(numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Numbers as keys uint8 [n, 8]."""
+    return np.asarray(numbers, np.int64)[:, None].view(np.uint8)
+
+
 def test_new_tokens_that_look_alike_leave_rows_of_later_ones_alone() -> None:
     cache = RowCache(lambda rows: {"key": torch.zeros(rows, dtype=torch.int64)}, 8)
 
-    def place(keys: list[bytes]) -> list[bytes]:
+    def place(keys: list[int]) -> list[int]:
         def fill(which: np.ndarray, tables: dict[str, torch.Tensor], row: int) -> None:
             for i, place in enumerate(which.tolist()):
-                tables["key"][row + i] = keys[place][0]
+                tables["key"][row + i] = keys[place]
 
-        rows, tables = cache.place(keys, fill)
-        return [bytes([value]) for value in tables["key"][torch.from_numpy(rows).long()].tolist()]
+        rows, tables = cache.place(keys_of(keys), fill)
+        placed: list[int] = tables["key"][torch.from_numpy(rows).long()].tolist()
+        return placed
 
-    for keys in ([b"a", b"a", b"b"], [b"c", b"a", b"b"], [b"d", b"c", b"b"]):
+    for keys in ([1, 1, 2], [3, 1, 2], [4, 3, 2]):
         assert place(keys) == keys
 
 
@@ -198,14 +205,12 @@ def test_full_tables_keep_what_is_used_most() -> None:
     filled: list[int] = []
 
     def place(numbers: range) -> None:
-        keys = [b"%d" % number for number in numbers]
-
         def fill(which: np.ndarray, tables: dict[str, torch.Tensor], row: int) -> None:
             filled.extend(numbers[place] for place in which.tolist())
             for i, place in enumerate(which.tolist()):
                 tables["key"][row + i] = numbers[place]
 
-        rows, tables = cache.place(keys, fill)
+        rows, tables = cache.place(keys_of(numbers), fill)
         assert tables["key"][torch.from_numpy(rows).long()].tolist() == list(numbers)
 
     hot = range(100)
@@ -235,7 +240,7 @@ def test_threads_fill_tables_at_the_same_time() -> None:
                 for i, place in enumerate(which.tolist()):
                     tables["key"][row + i] = int(numbers[place])  # noqa: B023 (called before the next one)
 
-            rows, tables = cache.place([b"%d" % number for number in numbers], fill)
+            rows, tables = cache.place(keys_of(numbers), fill)
             wrong.extend(np.flatnonzero(tables["key"].numpy()[rows] != numbers).tolist())
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]

@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bioner_fast import _text
 from bioner_fast.features.word_forms import WordForms
 from bioner_fast.models.base import Network
 from bioner_fast.models.idcnn import IdcnnNetwork
@@ -86,24 +87,27 @@ class RowCache:
         self._capacity = max(1024, CACHE_BYTES // bytes_per_row)
         self._lock = threading.Lock()
         self._tables: dict[str, Tensor] = {}
-        self._rows: dict[bytes, int] = {}
+        self._index: _text.RowIndex | None = None
         self._uses: NDArray[np.int32] = np.zeros(0, np.int32)
         self._used = 1  # rows: more than keys where keys came twice
 
     def place(
-        self, keys: list[bytes], fill: Callable[[NDArray[np.int64], dict[str, Tensor], int], None]
+        self, keys: NDArray[np.uint8], fill: Callable[[NDArray[np.int64], dict[str, Tensor], int], None]
     ) -> tuple[NDArray[np.int32], dict[str, Tensor]]:
-        """Rows of keys; ``fill(which, tables, row)`` writes those of the keys ``which`` from ``row`` on.
+        """Rows int32 [n] of keys uint8 [n, size], the same size in every call, and the tables they are in.
 
-        Threads fill at the same time; a key that is new to two of them gets two rows, with the same values.
+        ``fill(which, tables, row)`` writes the rows of the keys ``which`` from ``row`` on. Threads fill at
+        the same time; a key that is new to two of them gets two rows, with the same values.
         """
+        flat = keys.reshape(-1)
         with self._lock:
-            rows = self._find(keys)
+            index = self._index or _text.RowIndex(keys.shape[1])
+            rows = index.find(flat)
             if not self._tables or self._used + np.count_nonzero(rows == 0) > len(self._uses):
-                self._renew(len(keys))
-                rows = self._find(keys)
+                index = self._renew(index, len(keys))
+                rows = index.find(flat)
             new = np.flatnonzero(rows == 0)
-            tables, known, first = self._tables, self._rows, self._used
+            tables, first = self._tables, self._used
             self._used += len(new)  # before anything can fail: rows may be lost, but never given twice
             self._uses[rows] += 1
             self._uses[first : self._used] = 1
@@ -111,31 +115,28 @@ class RowCache:
             fill(new, tables, first)
             rows[new] = np.arange(first, first + len(new))
             with self._lock:  # of these tables, even if new ones have begun
-                known.update((keys[place], first + i) for i, place in enumerate(new.tolist()))
+                index.insert(flat, new, first)
         return rows, tables
 
-    def _find(self, keys: list[bytes]) -> NDArray[np.int32]:
-        known = self._rows
-        return np.fromiter((known.get(key, 0) for key in keys), np.int32, len(keys))
-
-    def _renew(self, coming: int) -> None:
-        """Begin new tables with room for so many keys; the rows most used come along."""
-        old, known = self._tables, self._rows
-        rows = np.fromiter(known.values(), np.int64, len(known))
+    def _renew(self, index: _text.RowIndex, coming: int) -> _text.RowIndex:
+        """Begin new tables with room for so many keys; the rows most used come along, in a new index."""
+        old = self._tables
+        rows = index.rows().astype(np.int64)
         keep = min(len(rows), self._capacity // 2)
         # Of rows used alike, the later ones.
         best = np.sort(rows[np.lexsort((rows, self._uses[rows]))[len(rows) - keep :]])
-        place = np.zeros(self._used, np.int64)
+        place = np.zeros(self._used, np.int32)
         place[best] = np.arange(1, keep + 1)
         uses = self._uses[best] // 2
         self._tables = self._make(max(self._capacity, keep + coming + 1))
         for name, table in self._tables.items():
             if keep:
                 torch.index_select(old[name], 0, torch.from_numpy(best), out=table[1 : keep + 1])
-        self._rows = {key: int(place[row]) for key, row in known.items() if place[row]}
+        self._index = index.kept(place)
         self._uses = np.zeros(max(self._capacity, keep + coming + 1), np.int32)
         self._uses[1 : keep + 1] = uses
         self._used = keep + 1
+        return self._index
 
 
 class Engine(ABC):

@@ -121,7 +121,7 @@ class IdcnnEngine(Engine):
             distinct, ids = np.unique(pairs, return_inverse=True)
             words, form_of = (distinct & 0xFFFFFFFF).astype(np.int32), distinct >> 32
         characters, affixes = forms.characters[form_of], forms.affixes[form_of]
-        table = np.concatenate(
+        keys = np.concatenate(
             [
                 characters,
                 affixes.view(np.uint8).reshape(len(words), 4 * AFFIX_COLUMNS),
@@ -129,8 +129,6 @@ class IdcnnEngine(Engine):
             ],
             1,
         )
-        data, size = table.tobytes(), table.shape[1]
-        keys = [data[at : at + size] for at in range(0, len(data), size)]
 
         def fill(which: NDArray[np.int64], tables: dict[str, Tensor], first: int) -> None:
             # In parts, so that the products of many new tokens do not lie in memory at once.

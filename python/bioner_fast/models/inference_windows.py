@@ -191,8 +191,7 @@ class WindowEngine(Engine):
             ids = ids + tokens.caps
             padding += PADDING_CAPS
         distinct, inverse = np.unique(np.append(ids, padding), return_inverse=True)
-        data = distinct.tobytes()
-        keys = [data[at : at + 8] for at in range(0, len(data), 8)]
+        keys = distinct[:, None].view(np.uint8)
 
         def fill(which: NDArray[np.int64], tables: dict[str, Tensor], first: int) -> None:
             for low in range(0, len(which), 1024):
