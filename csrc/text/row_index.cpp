@@ -4,26 +4,18 @@
 
 namespace bioner {
 
-namespace {
-
-std::string_view key_at(const std::uint8_t* keys, std::int64_t i, std::int64_t size) {
-  return {reinterpret_cast<const char*>(keys) + i * size, static_cast<std::size_t>(size)};
-}
-
-}  // namespace
-
 std::size_t RowIndex::slot_of(std::string_view wanted, std::uint64_t hash) const {
   const std::size_t mask = slots_.size() - 1;
   for (std::size_t slot = static_cast<std::size_t>(hash) & mask;; slot = (slot + 1) & mask) {
     if (slots_[slot] == 0) return slot;
     const std::size_t entry = slots_[slot] - 1;
-    if (hashes_[entry] == hash && key(static_cast<std::int64_t>(entry)) == wanted) return slot;
+    if (hashes_[entry] == hash && key_of(keys_.data(), entry) == wanted) return slot;
   }
 }
 
 void RowIndex::find(const std::uint8_t* keys, std::int64_t n, std::int32_t* rows) const {
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::string_view wanted = key_at(keys, i, key_size_);
+    const std::string_view wanted = key_of(keys, static_cast<std::size_t>(i));
     const std::uint32_t entry = slots_[slot_of(wanted, hash_bytes(wanted))];
     rows[i] = entry == 0 ? 0 : rows_[entry - 1];
   }
@@ -32,7 +24,7 @@ void RowIndex::find(const std::uint8_t* keys, std::int64_t n, std::int32_t* rows
 void RowIndex::insert(const std::uint8_t* keys, const std::int64_t* which, std::int64_t n,
                       std::int32_t first) {
   for (std::int64_t i = 0; i < n; ++i) {
-    const std::string_view added = key_at(keys, which[i], key_size_);
+    const std::string_view added = key_of(keys, static_cast<std::size_t>(which[i]));
     insert(added, hash_bytes(added), first + static_cast<std::int32_t>(i));
   }
 }
@@ -41,7 +33,7 @@ RowIndex RowIndex::kept(const std::int32_t* place) const {
   RowIndex made(key_size_);
   for (std::size_t entry = 0; entry < rows_.size(); ++entry) {
     if (const std::int32_t row = place[rows_[entry]]; row > 0) {
-      made.insert(key(static_cast<std::int64_t>(entry)), hashes_[entry], row);
+      made.insert(key_of(keys_.data(), entry), hashes_[entry], row);
     }
   }
   return made;

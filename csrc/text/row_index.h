@@ -23,9 +23,9 @@ class RowIndex {
   RowIndex kept(const std::int32_t* place) const;
 
  private:
-  std::string_view key(std::int64_t entry) const {
-    return {reinterpret_cast<const char*>(keys_.data()) + entry * key_size_,
-            static_cast<std::size_t>(key_size_)};
+  std::string_view key_of(const std::uint8_t* keys, std::size_t i) const {
+    const auto size = static_cast<std::size_t>(key_size_);
+    return {reinterpret_cast<const char*>(keys) + i * size, size};
   }
   // The slot of a key: that which holds it, or the empty one where it belongs.
   std::size_t slot_of(std::string_view key, std::uint64_t hash) const;
