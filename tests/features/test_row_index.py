@@ -43,6 +43,20 @@ def test_many_keys() -> None:
     assert not index.kept(np.zeros(100_001, np.int32)).find(keys).any()
 
 
+def test_keys_of_one_hash_are_told_apart() -> None:
+    def after_first_word(word: int) -> int:
+        """The state of `hash_bytes` (csrc/text/hash_index.h) after the first 8 of 16 bytes."""
+        h = (0x9E3779B97F4A7C15 ^ 16 ^ word) * 0xD6E8FEB86659FD93 % 2**64
+        return h ^ h >> 32
+
+    # The second word undoes what the first one changed, so the three keys have the same hash.
+    firsts = [1, 2, 3]
+    keys = np.array([[word, after_first_word(word)] for word in firsts], np.uint64).view(np.uint8)
+    index = RowIndex(16)
+    index.insert(keys[:2].reshape(-1), np.arange(2), 5)
+    assert index.find(keys.reshape(-1)).tolist() == [5, 6, 0]
+
+
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="key_size: expected at least 1, got 0"):
         RowIndex(0)
