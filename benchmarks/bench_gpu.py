@@ -29,11 +29,11 @@ from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.graph_step import WARM_UP, GraphStep
 from bioner_fast.training.loop import LOSS_EVERY
+from bioner_fast.training.make_step import make_step
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import Batch, SpanBatches, TrainingText
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
-from bioner_fast.training.window_step import make_step
 from chains import load_parameters, make_chains, padded_batches
 from conftest import tokens
 from shapes import WIDTH, WINDOW, packed_offsets

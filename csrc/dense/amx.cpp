@@ -240,7 +240,7 @@ void operand(const Operand& op, std::int64_t begin, std::int64_t end) {
         const std::int64_t row = d * kDepth + r;
         rows[r] = _mm512_setzero_si512();
         if (row >= op.rows) continue;
-        const std::int64_t at = row * op.stride + c * kDepth;
+        const std::int64_t at = (op.starts != nullptr ? op.starts[row] : row) * op.stride + c * kDepth;
         if (op.input == Scalar::kFloat32) {
           const float* const from = static_cast<const float*>(op.values) + at;
           rows[r] = rounded(_mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), from),

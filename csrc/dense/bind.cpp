@@ -102,8 +102,8 @@ void dense_operand(const py::object& values_object, std::int64_t columns,
   if (columns > values.shape[1]) throw py::value_error("`columns` must be at most those of `values`");
   require_panels(over_columns, columns, rows);
   require_panels(over_rows, rows, columns);
-  const dense::Operand op{
-      rows, columns, values.shape[1], type, values.data, low_data(over_columns), low_data(over_rows)};
+  const dense::Operand op{rows, columns,     values.shape[1],        nullptr,
+                          type, values.data, low_data(over_columns), low_data(over_rows)};
   const py::gil_scoped_release release;
   dense::operand(op, threads);
 }

@@ -59,13 +59,15 @@ struct Backward {
   void* out;  // [N, I]
 };
 
-// Rows to panels.
+// Rows to panels. Row n begins at values + n * stride, or at values + starts[n] * stride, and may overlap
+// others.
 struct Operand {
   std::int64_t rows;
   std::int64_t columns;
-  std::int64_t stride;     // of the rows
-  Scalar input;            // kFloat32 or kBFloat16
-  const void* values;      // [N, S]: the first columns are read
+  std::int64_t stride;
+  const std::int64_t* starts;  // [N] or null
+  Scalar input;                // kFloat32 or kBFloat16
+  const void* values;
   BFloat16* over_columns;  // panels of N columns that sum over the columns of `values`
   BFloat16* over_rows;     // panels that sum over N
 };

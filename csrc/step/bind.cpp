@@ -13,6 +13,18 @@ namespace {
 
 void* data_of(const Tensor& tensor) { return tensor.present() ? tensor.data : nullptr; }
 
+// The row [N] where each token's window begins, ascending.
+void require_starts(const Tensor& starts, std::int64_t tokens, std::int64_t last) {
+  require_like(starts, DType::kInt64, {tokens}, "[N]");
+  const auto* const values = starts.as<const std::int64_t>();
+  for (std::int64_t n = 0; n < tokens; ++n) {
+    if (values[n] < (n > 0 ? values[n - 1] : 0) || values[n] > last) {
+      throw py::value_error("`starts` must ascend within [0, " + std::to_string(last) + "], got " +
+                            std::to_string(values[n]) + " at position " + std::to_string(n));
+    }
+  }
+}
+
 // values [R, F], features [N, stride], bias or its gradient [F].
 step::Positions checked_positions(const Tensor& values, const Tensor& features, const Tensor& starts,
                                   const Tensor& bias, std::int64_t slots, std::int64_t column) {
@@ -28,21 +40,14 @@ step::Positions checked_positions(const Tensor& values, const Tensor& features, 
   op.tokens = features.shape[0];
   op.stride = features.shape[1];
   bias.require_shape({op.filters}, "[F]");
-  require_like(starts, DType::kInt64, {op.tokens}, "[N]");
   if (slots < 1 || slots > op.rows) throw py::value_error("`slots` must lie in [1, R]");
   if (column < 0 || column > op.stride || slots * op.filters > op.stride - column) {
     throw py::value_error("`column` and `slots` must lie within the columns of `" + features.name + "`");
   }
   op.slots = slots;
   op.column = column;
+  require_starts(starts, op.tokens, op.rows - slots);
   op.starts = starts.as<const std::int64_t>();
-  for (std::int64_t n = 0; n < op.tokens; ++n) {
-    const std::int64_t start = op.starts[n];
-    if (start < (n > 0 ? op.starts[n - 1] : 0) || start > op.rows - slots) {
-      throw py::value_error("`starts` must ascend within [0, R - slots], got " + std::to_string(start) +
-                            " at position " + std::to_string(n));
-    }
-  }
   op.values = values.data;
   op.features = features.data;
   return op;
@@ -240,6 +245,28 @@ void step_rows_caps(const py::object& grad_object, const py::object& cap_ids_obj
   step::rows_also_backward(op, level);
 }
 
+void step_fold(const py::object& windows_object, const py::object& starts_object,
+               const py::object& out_object, int threads, std::uintptr_t /*stream*/) {
+  const Tensor windows = Tensor::from(windows_object, "windows");
+  const Tensor starts = Tensor::from(starts_object, "starts");
+  const Tensor out = Tensor::from(out_object, "out");
+  step::Fold op{};
+  op.scalar = full_scalar(windows);
+  windows.require_rank(3);
+  op.tokens = windows.shape[0];
+  op.window = windows.shape[1];
+  op.width = windows.shape[2];
+  require_like(out, windows.dtype, {-1, op.width}, "[R, D]");
+  op.rows = out.shape[0];
+  require_starts(starts, op.tokens, op.rows - op.window);
+  op.starts = starts.as<const std::int64_t>();
+  op.windows = windows.data;
+  op.out = out.data;
+  const simd::Level level = simd::active();
+  const py::gil_scoped_release release;
+  step::fold(op, level, threads);
+}
+
 double step_head(const py::object& hidden_object, const py::object& weights_object,
                  const py::object& bias_object, const py::object& gold_object, double factor, double least,
                  double most, const py::object& logits_object, const py::object& grad_hidden_object,
@@ -367,6 +394,8 @@ void register_step(py::module_& module) {
   module.def("step_rows_sgd", &step_rows_sgd, arg("table"), arg("ids"), arg("grad"), arg("rate"),
              arg("threads"), arg("stream"));
   module.def("step_rows_caps", &step_rows_caps, arg("grad"), arg("cap_ids"), arg("grad_caps"), arg("threads"),
+             arg("stream"));
+  module.def("step_fold", &step_fold, arg("windows"), arg("starts"), arg("out"), arg("threads"),
              arg("stream"));
   module.def("step_head", &step_head, arg("hidden"), arg("weights"), arg("bias"), arg("gold"), arg("factor"),
              arg("least"), arg("most"), arg("grad_logits"), arg("grad_hidden"), arg("grad_weights"),

@@ -70,6 +70,12 @@ void rows_sgd(const Rows& op, simd::Level level, int threads) {
                [&](std::int64_t begin, std::int64_t end) { kernels.rows_sgd(op, begin, end); });
 }
 
+void fold(const Fold& op, simd::Level level, int threads) {
+  const Kernels& kernels = kernels_for(level);
+  parallel_for(op.rows, grain(op.width * op.window), threads,
+               [&](std::int64_t begin, std::int64_t end) { kernels.fold(op, begin, end); });
+}
+
 void head(const Head& op, simd::Level level, int threads) {
   const Kernels& kernels = kernels_for(level);
   parallel_for(op.rows, grain(op.width * op.tags), threads,

@@ -289,7 +289,7 @@ BIONER_BY_TYPE(sgd, Sgd, gradient)
 }  // namespace
 
 extern const Kernels kernels;
-const Kernels kernels = {activate, place, positions_grad, units,     units_grad, adam,
-                         sgd,      rows,  rows_sgd,       rows_also, head_rows,  head_columns};
+const Kernels kernels = {activate, place,    positions_grad, units, units_grad, adam,        sgd,
+                         rows,     rows_sgd, rows_also,      fold,  head_rows,  head_columns};
 
 }  // namespace bioner::step::BIONER_LEVEL

@@ -17,6 +17,7 @@ struct Kernels {
   void (*rows)(const Rows& op, std::int64_t begin, std::int64_t end);      // rows
   void (*rows_sgd)(const Rows& op, std::int64_t begin, std::int64_t end);  // owners of rows
   void (*rows_also)(const Rows& op);
+  void (*fold)(const Fold& op, std::int64_t begin, std::int64_t end);          // rows
   void (*head_rows)(const Head& op, std::int64_t begin, std::int64_t end);     // rows
   void (*head_columns)(const Head& op, std::int64_t begin, std::int64_t end);  // columns of hidden values
 };

@@ -53,6 +53,21 @@ void rows_also_typed(const Rows& op) {
   }
 }
 
+template <typename T>
+void fold_typed(const Fold& op, std::int64_t begin, std::int64_t end) {
+  std::int64_t first = 0;  // the first window that ends beyond the row
+  for (std::int64_t r = begin; r < end; ++r) {
+    while (first < op.tokens && op.starts[first] + op.window <= r) ++first;
+    T* BIONER_RESTRICT to = static_cast<T*>(op.out) + r * op.width;
+    for (std::int64_t d = 0; d < op.width; ++d) to[d] = T(0);
+    for (std::int64_t n = first; n < op.tokens && op.starts[n] <= r; ++n) {
+      const T* BIONER_RESTRICT from =
+          static_cast<const T*>(op.windows) + (n * op.window + r - op.starts[n]) * op.width;
+      for (std::int64_t d = 0; d < op.width; ++d) to[d] += from[d];
+    }
+  }
+}
+
 void rows(const Rows& op, std::int64_t begin, std::int64_t end) {
   op.scalar == Scalar::kFloat64 ? rows_typed<double>(op, begin, end) : rows_typed<float>(op, begin, end);
 }
@@ -60,6 +75,10 @@ void rows(const Rows& op, std::int64_t begin, std::int64_t end) {
 void rows_sgd(const Rows& op, std::int64_t begin, std::int64_t end) {
   op.scalar == Scalar::kFloat64 ? rows_sgd_typed<double>(op, begin, end)
                                 : rows_sgd_typed<float>(op, begin, end);
+}
+
+void fold(const Fold& op, std::int64_t begin, std::int64_t end) {
+  op.scalar == Scalar::kFloat64 ? fold_typed<double>(op, begin, end) : fold_typed<float>(op, begin, end);
 }
 
 void rows_also(const Rows& op) {

@@ -2,7 +2,7 @@
 //
 //   positions   y = relu(y + bias), then y[starts[n] + p] side by side     convolutions to windows
 //   units       out = drop(relu(sums + bias))                              a hidden layer
-//   rows        word vectors and capitalisation side by side, and their step by SGD
+//   rows, fold  word vectors and capitalisation side by side, their gradients from windows, their step by SGD
 //   head        logits, softmax, loss, and all their gradients
 //   adam, sgd   the update, from gradients as the products leave them
 //
@@ -75,6 +75,19 @@ struct Rows {
   double rate;                   // of SGD
 };
 
+// out[r] = sum over n of windows[n, r - starts[n]], where that is in the window: gradients of rows from those
+// of the windows that they are in.
+struct Fold {
+  std::int64_t tokens;  // N
+  std::int64_t rows;    // R
+  std::int64_t window;
+  std::int64_t width;  // D
+  Scalar scalar;
+  const std::int64_t* starts;  // [N], ascending
+  const void* windows;         // [N, window, D]
+  void* out;                   // [R, D]
+};
+
 // loss = -factor * sum over n of clip(log softmax(hidden W^T + bias)[n, gold[n]]); what is clipped has no
 // gradient.
 struct Head {
@@ -134,6 +147,7 @@ void rows_forward(const Rows& op, simd::Level level, int threads);
 void rows_sgd(const Rows& op, simd::Level level, int threads);
 // The gradient of the second table.
 void rows_also_backward(const Rows& op, simd::Level level);
+void fold(const Fold& op, simd::Level level, int threads);
 void head(const Head& op, simd::Level level, int threads);
 void adam(const Adam& op, simd::Level level, int threads);
 void sgd(const Sgd& op, simd::Level level, int threads);

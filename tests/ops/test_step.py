@@ -162,6 +162,20 @@ def test_head(
         close(found, wanted, tolerance)
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 3, 2), (40, 7, 205)])
+def test_fold(simd_level: str, dtype: torch.dtype, tolerance: float, shape: tuple[int, int, int]) -> None:
+    tokens, window, width = shape
+    steps = torch.randint(0, window + 3, (tokens,), generator=torch.Generator().manual_seed(1))
+    starts = steps.cumsum(0)  # some at the same row, some with rows between that no window has
+    rows = int(starts[-1]) + window + 2
+    grad = random(*shape, dtype=dtype)
+    expected = np.zeros((rows, width))
+    for n, start in enumerate(starts.tolist()):
+        expected[start : start + window] += grad[n].double().numpy()
+    close(step.fold(grad, starts, rows), expected, tolerance)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("caps_dim", [0, 5])
 def test_rows_and_their_step(simd_level: str, dtype: torch.dtype, caps_dim: int) -> None:
@@ -231,8 +245,10 @@ def everything(product: torch.dtype) -> list[Tensor]:
     looked_up = torch.empty(2000, 300)
     step.rows(table, ids, None, ids, looked_up)
     step.rows_sgd(table, ids, looked_up, rate=0.01)
+    folded = step.fold(looked_up[:1998].view(666, 3, 300), torch.arange(666), 668)
     return [
         values, features, made, transposed, total, out, rows, columns, more, w, m, v, into, *learnt, table,
+        folded,
     ]  # fmt: skip
 
 
@@ -322,6 +338,9 @@ def rows_call(**changed: Any) -> Callable[[], None]:
             "`grad` must have at least the columns",
         ),
         (lambda: step.sgd(torch.zeros(3), torch.zeros(2), rate=0.1), "`grad` must have as many elements"),
+        (lambda: step.fold(torch.zeros(1, 2, 3), torch.tensor([1]), 2), "`starts` must ascend within"),
+        (lambda: step.fold(torch.zeros(2, 2, 3), torch.tensor([1, 0]), 9), "`starts` must ascend within"),
+        (lambda: step.fold(torch.zeros(2, 2, 3), torch.tensor([0]), 9), "`starts` must have shape"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(call: Callable[[], None], message: str) -> None:

@@ -20,12 +20,12 @@ from bioner_fast.models.tower import Tower
 from bioner_fast.training import loop
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.graph_step import WARM_UP, GraphStep, why_not
+from bioner_fast.training.make_step import make_step
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch, TrainingText
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
-from bioner_fast.training.window_step import make_step
 from tiny_corpora import small, write_task
 
 N, SIZE = 300, 20

@@ -10,10 +10,12 @@ from bioner_fast.features.batch import Features
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense
 from bioner_fast.training.averaging import Average
+from bioner_fast.training.make_step import make_step
+from bioner_fast.training.mlp_step import MlpStep
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import Batch, TrainingText
 from bioner_fast.training.step import Step
-from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep, make_step
+from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 
 N = 300
 BOUNDS = (0, 130, N)  # two corpora
@@ -207,6 +209,57 @@ def test_tiles_learn_as_other_products_do(arch: str, sharing: str, kind: str) ->
     moved = [torch.cat([(v - start[k]).flatten() for k, v in net.state_dict().items()]) for net in nets]
     assert moved[0].norm() > 0
     assert torch.nn.functional.cosine_similarity(*moved, 0) > 0.95
+
+
+@pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")
+@pytest.mark.parametrize("form", ["packed", "gathered"])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_an_mlps_step_in_one_call(form: str, dropout: float) -> None:
+    """The same as its pieces but for rounding: losses, where twenty steps lead, averages, rounded weights."""
+    nets = [network("mlp", "multi-output", (40,), dropout, words=24) for _ in range(2)]
+    start = {name: value.clone() for name, value in nets[0].state_dict().items()}
+    losses, averages = [], []
+    for net, kind in zip(nets, (MlpStep, WindowStep), strict=True):
+        net.training_product = torch.bfloat16
+        learning = optimizer(net, "sgd")
+        averages.append(Average(learning.parameters, 0.9))
+        step = make_step(net, learning, averages[-1])
+        assert type(step) is MlpStep
+        if kind is WindowStep:
+            step.known.clear()
+        torch.manual_seed(3)
+        corpus = text()
+        chosen = [batch(corpus, form, torch.Generator().manual_seed(n), (1,)) for n in range(16)]
+        across = [corpus.contiguous(BOUNDS[1] - n, BOUNDS[1] + 20 - n) for n in (5, 10, 12, 18)]
+        chosen[3:3] = across  # of two heads: the longer way
+        losses.append(torch.stack([step(b) for b in chosen]))
+        assert learning.steps == 20
+        hidden = net.get_parameter("towers.0.hidden.0.weight")
+        assert torch.equal(learning.blocks("towers.0.hidden.0.weight"), dense.blocks(hidden))
+    torch.testing.assert_close(losses[0], losses[1], rtol=5e-3, atol=0)
+    for found, wanted in ((nets[0].state_dict(), nets[1].state_dict()), [a.state() for a in averages]):
+        for name, value in found.items():
+            moved, other = value - start[name], wanted[name] - start[name]
+            assert moved.norm() > 0, name
+            assert (moved - other).norm() <= 0.03 * other.norm() + 1e-6, name
+
+
+@pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")
+def test_which_heads_of_an_mlp_take_one_call() -> None:
+    def known(kind: str = "sgd", hidden: tuple[int, ...] = (40,), sharing: str = "multi-output") -> set[int]:
+        net = network("mlp", sharing, hidden)
+        net.training_product = torch.bfloat16
+        step = make_step(net, optimizer(net, kind))
+        assert isinstance(step, MlpStep)
+        return set(step.known)
+
+    assert known() == {0, 1}
+    assert known(sharing="dependent") == {0}  # the second reads two towers
+    assert known(kind="adam") == known(hidden=(40, 33)) == set()
+    net = network("mlp", "multi-output", (40,))
+    step = make_step(net, optimizer(net, "sgd"))
+    assert isinstance(step, MlpStep)
+    assert not step.known  # float32
 
 
 def test_no_tiles_where_gradients_are_measured() -> None:

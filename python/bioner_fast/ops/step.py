@@ -98,6 +98,29 @@ def caps_grad(grad: Tensor, cap_ids: Tensor, caps: Tensor) -> Tensor:
     return made
 
 
+def fold(windows: Tensor, starts: Tensor, rows: int) -> Tensor:
+    """Gradients of rows, from those of the windows that they are in.
+
+    Args:
+        windows: T [N, W, D].
+        starts: int64 [N], ascending: the row where each window begins.
+        rows: R.
+
+    Returns:
+        T [R, D]: for each row the sum over windows, zero where it is in none.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or starts do not fit.
+
+    Example:
+        >>> fold(torch.ones(2, 3, 1), torch.tensor([0, 1]), 5).flatten().tolist()
+        [1.0, 2.0, 2.0, 1.0, 0.0]
+    """
+    made = windows.new_empty(rows, windows.shape[2])
+    _native.call("step_fold", made, windows, starts, made)
+    return made
+
+
 def rows_sgd(table: Tensor, ids: Tensor, grad: Tensor, *, rate: float) -> None:
     """``table[ids[m]] -= rate grad[m]``, one m after another.
 

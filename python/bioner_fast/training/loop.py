@@ -27,6 +27,7 @@ from bioner_fast.training.config import TrainConfig, parse_interval
 from bioner_fast.training.data import Prepared
 from bioner_fast.training.evaluation import Selector, score_devel
 from bioner_fast.training.judge import Judge
+from bioner_fast.training.make_step import make_step
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.phases import Phase, plan_phases
@@ -34,7 +35,6 @@ from bioner_fast.training.progress import Progress
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import draw_slice
 from bioner_fast.training.step import Step
-from bioner_fast.training.window_step import make_step
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50

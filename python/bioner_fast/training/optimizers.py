@@ -110,6 +110,15 @@ class Optimizer:
         if self.table is not None and row_gradients is not None:
             self._step_rows(self.table, self.table_learning_rate * self._factor, *row_gradients)
 
+    def count(self) -> tuple[float, float]:
+        """Count a step that is taken elsewhere, by SGD.
+
+        Returns:
+            Its learning rates: of the parameters and of the table.
+        """
+        self.steps += 1
+        return self.learning_rate * self._factor, self.table_learning_rate * self._factor
+
     def advance(self) -> None:
         """Count a step, and write to the device what differs between steps; :meth:`apply` does the rest."""
         self.steps += 1

@@ -9,22 +9,19 @@ products to the optimiser as they are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.log import logger
-from bioner_fast.models.base import Network
 from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
 from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.models.tower import Tower
 from bioner_fast.ops import dense, gated, step
 from bioner_fast.training.averaging import Average
-from bioner_fast.training.graph_step import GraphStep, why_not
 from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
@@ -32,44 +29,6 @@ from bioner_fast.training.step import Step
 
 # Heads with more tags are faster by Torch's products.
 NATIVE_TAGS = 12
-
-
-def writes_out(network: Network) -> bool:
-    """Whether :class:`WindowStep` knows the network: windows on a CPU, with fixed vectors or no filters."""
-    if not isinstance(network, TaggingNetwork) or not gated.available(network.embedding.words):
-        return False
-    towers = [tower for tower in network.towers if isinstance(tower, Tower)]
-    if any(tower.batch_mask and tower.dropout > 0 for tower in towers):
-        return False
-    plain = not network.embedding.tune_words and network.embedding.caps is None
-    return plain or not network.shape.filter_widths
-
-
-def make_step(
-    network: Network,
-    optimizer: Optimizer,
-    average: Average | None = None,
-    constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
-    ranks: Ranks | None = None,
-    *,
-    size: int | None = None,
-    graphs: bool = False,
-) -> Step:
-    """The fastest step for a network.
-
-    Args:
-        network, optimizer, average, constraints, ranks: as for :class:`bioner_fast.training.step.Step`.
-        size: tokens of a batch (short ones apart); None if they vary.
-        graphs: whether steps on a GPU may be CUDA graphs.
-    """
-    if graphs and network.embedding.words.is_cuda:
-        reason = why_not(network, optimizer, constraints, ranks or Ranks(), size)
-        if reason is None and isinstance(network, TaggingNetwork) and size is not None:
-            return GraphStep(network, optimizer, average, size=size)
-        logger.info("no CUDA graph of the training step: %s", reason)
-    if constraints is None and isinstance(network, TaggingNetwork) and writes_out(network):
-        return WindowStep(network, optimizer, average, ranks=ranks)
-    return Step(network, optimizer, average, constraints, ranks)
 
 
 class WindowStep(Step):
@@ -331,10 +290,16 @@ class _Whole:
         embedding = self.owner.network.embedding
         if self.grad is None:
             return None
-        grad = self.grad.view(len(self.word_ids), embedding.dim).to(embedding.words.dtype)
+        tokens, window = self.batch.tokens, self.owner.network.shape.window
+        word_ids, caps = self.word_ids, self.caps
+        grad = self.grad.view(len(word_ids), embedding.dim).to(embedding.words.dtype)
+        if isinstance(tokens, slice):  # windows overlap: a row gets its gradients at once
+            text = padded_text(self.batch.features, window)
+            word_ids, caps, starts = text.rows(tokens.start, tokens.stop, window)
+            grad = step.fold(grad.view(self.batch.size, window, -1), starts, len(word_ids))
         if embedding.caps is not None:
-            gradients["embedding.caps"] = step.caps_grad(grad, self.caps, embedding.caps)
-        return (self.word_ids, grad) if embedding.tune_words else None
+            gradients["embedding.caps"] = step.caps_grad(grad, caps, embedding.caps)
+        return (word_ids, grad) if embedding.tune_words else None
 
 
 @dataclass
