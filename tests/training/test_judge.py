@@ -22,6 +22,7 @@ IDCNN: dict[str, Any] = {
 }  # fmt: skip
 RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "cnn": (("Disease",), {"batch_size": 8, "dropout": 0.5}),
+    "mlp": (("Disease",), {"arch": "mlp", "batch_size": 8, "learning_rate": 0.1, "vector_learning_rate": 3.0, "hidden": (30,)}),
     "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16}),
     "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 12, "patience": 2, "learning_rate": 0.02}),
 }

@@ -19,8 +19,8 @@ class Judge(Generic[T]):
     """Evaluates a network as it was, while training goes on with it.
 
     What comes out is what would come out at once: an evaluation reads its own copy of everything that
-    training changes. Where training cannot go on beside it (on a GPU, with a word table that is trained,
-    among several processes) an evaluation is done at once, on the network itself.
+    training changes. Where training cannot go on beside it (on a GPU, among several processes) an evaluation
+    is done at once, on the network itself.
 
     Args:
         network: that is trained.
@@ -48,14 +48,16 @@ class Judge(Generic[T]):
         """Start an evaluation, or do it.
 
         Args:
-            weights: of the network as it shall be evaluated; not changed before :meth:`end`.
+            weights: of the network as it shall be evaluated, a word table that is trained among them; read,
+                not copied, so they must not change before :meth:`end`.
             evaluate: called once with a network that has them, its result is that of :meth:`end`.
         """
         assert not self.busy
         if self._copy is None or self._threads is None:
             self._done = evaluate(self.network)
             return
-        self._copy.load_state_dict(weights, strict=False)
+        # Copied into it they would go into a word table that is trained: until now it shares that.
+        self._copy.load_state_dict(weights, strict=False, assign=True)
         self._pending = self._threads.submit(evaluate, self._copy)
 
     @property

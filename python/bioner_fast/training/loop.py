@@ -114,9 +114,10 @@ class Trainer:
         self._unit, self._interval = parse_interval(config.checkpoint_every)
         self._saved_at: tuple[float, int] | None = None  # when and at which step; counts across epochs
         self.observer: Observer | None = None
-        beside = self.ranks.alone and self.device.type == "cpu" and not config.tune_vectors
+        beside = self.ranks.alone and self.device.type == "cpu"
         self.judge: Judge[dict[str, Any]] = Judge(network, beside)
         self._judged: dict[str, Tensor] = {}
+        self._spare: dict[str, Tensor] = {}  # memory of weights that were judged and are not the best
         self.first_phase: Path | None = None  # where it is kept for other runs, see training.first_phase
         self.shared = False  # whether it was taken from there
         first_phase.seed_phase(self)
@@ -260,7 +261,7 @@ class Trainer:
             return record
 
         with nullcontext() if self.average is None else self.average.in_place():
-            self._judged = {name: tensor.clone() for name, tensor in self._trained_state().items()}
+            self._judged = self._snapshot()
             self.judge.begin(self._judged, evaluate)
 
     def _settle(self, progress: Progress | None = None) -> None:
@@ -272,8 +273,9 @@ class Trainer:
         value = self.selector.value(record["devel"]) if last_phase else None
         if last_phase and (value is None or at.best_value is None or value > at.best_value):
             at.best_step, at.best_value, at.best_scores, at.waited = record["step"], value, record["devel"], 0
-            self.best = self._judged
+            self.best, self._spare = self._judged, self.best
         else:
+            self._spare = self._judged
             at.waited += 1
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
@@ -350,6 +352,15 @@ class Trainer:
         if not self.config.tune_vectors:
             del state[self.network.word_table_key]
         return {name: value.detach() for name, value in state.items()}
+
+    def _snapshot(self) -> dict[str, Tensor]:
+        """A copy of the trained state: into memory that is there, since a large word table's pages cost more
+        to get than to fill."""
+        spare, self._spare = self._spare, {}
+        return {
+            name: spare[name].copy_(value) if name in spare else value.clone()
+            for name, value in self._trained_state().items()
+        }
 
     def save(self) -> None:
         """Save a checkpoint: weights, optimiser, random states, position in the epoch."""
