@@ -11,43 +11,22 @@
 namespace bioner::bindings {
 namespace {
 
-// The rows that windows of a text read, those of overlapping windows once.
-struct Windows {
-  std::vector<std::int64_t> starts;  // of each token's window in `rows`
-  std::vector<std::int64_t> words;
-  std::vector<std::int64_t> caps;
-};
-
 void require_id(const char* name, std::int64_t id, std::int64_t limit, std::int64_t position) {
   if (id >= 0 && id < limit) return;
   throw py::value_error("`" + std::string(name) + "` must lie in [0, " + std::to_string(limit) + "), got " +
                         std::to_string(id) + " at position " + std::to_string(position));
 }
 
-Windows gather(const Tensor& word_ids, const Tensor& cap_ids, const Tensor& starts, std::int64_t window,
-               std::int64_t words, std::int64_t caps) {
-  const std::int64_t length = word_ids.shape[0];
-  const auto* const from = starts.as<const std::int64_t>();
-  const auto* const word = word_ids.as<const std::int64_t>();
-  const auto* const cap = cap_ids.as<const std::int64_t>();
-  Windows made;
-  made.starts.reserve(static_cast<std::size_t>(starts.shape[0]));
-  std::int64_t rows = 0;
-  for (std::int64_t n = 0; n < starts.shape[0]; ++n) {
-    require_id("starts", from[n], length - window + 1, n);
-    const std::int64_t step = n == 0 ? window : from[n] - from[n - 1];
-    const std::int64_t added = step >= 1 && step < window ? step : window;
-    for (std::int64_t at = from[n] + window - added; at < from[n] + window; ++at) {
-      require_id("word_ids", word[at], words, at);
-      made.words.push_back(word[at]);
-      if (caps == 0) continue;
-      require_id("cap_ids", cap[at], caps, at);
-      made.caps.push_back(cap[at]);
-    }
-    rows += added;
-    made.starts.push_back(rows - window);
+// Ids of some places of a text.
+std::vector<std::int64_t> ids_at(const std::vector<std::int64_t>& places, const Tensor& ids, const char* name,
+                                 std::int64_t limit) {
+  std::vector<std::int64_t> found;
+  found.reserve(places.size());
+  for (const std::int64_t place : places) {
+    found.push_back(ids.as<const std::int64_t>()[place]);
+    require_id(name, found.back(), limit, place);
   }
-  return made;
+  return found;
 }
 
 void require_floats(const Tensor& tensor, std::initializer_list<std::int64_t> shape, const char* meaning) {
@@ -84,6 +63,7 @@ double mlp_sgd(const py::object& word_table_object, const py::object& cap_table_
     op.cap_classes = cap_table.shape[0];
     op.caps = cap_table.shape[1];
     op.cap_table = cap_table.as<float>();
+    if (op.cap_classes < 1 || op.caps < 1) throw py::value_error("`cap_table` must not be empty");
   }
   op.words = word_table.shape[1];
   op.hidden = weights.shape[0];
@@ -106,11 +86,16 @@ double mlp_sgd(const py::object& word_table_object, const py::object& cap_table_
   if (op.tokens < 1) throw py::value_error("`starts` must not be empty");
   require_like(gold, DType::kInt64, {op.tokens}, "[N]");
   check_ids(gold, op.tags);
-  const Windows windows = gather(word_ids, cap_ids, starts, window, word_table.shape[0], op.cap_classes);
-  op.rows = static_cast<std::int64_t>(windows.words.size());
-  op.starts = windows.starts.data();
-  op.word_ids = windows.words.data();
-  op.cap_ids = windows.caps.data();
+  for (std::int64_t n = 0; n < op.tokens; ++n) {
+    require_id("starts", starts.as<const std::int64_t>()[n], word_ids.shape[0] - window + 1, n);
+  }
+  const mlp::Places read = mlp::places(starts.as<const std::int64_t>(), op.tokens, window);
+  const auto words = ids_at(read.places, word_ids, "word_ids", word_table.shape[0]);
+  const auto caps = op.caps > 0 ? ids_at(read.places, cap_ids, "cap_ids", op.cap_classes) : words;
+  op.rows = static_cast<std::int64_t>(words.size());
+  op.starts = read.starts.data();
+  op.word_ids = words.data();
+  op.cap_ids = caps.data();
   op.gold = gold.as<const std::int64_t>();
   op.word_table = word_table.as<float>();
   op.weights = weights.as<float>();

@@ -83,6 +83,21 @@ void sgd(float* values, const float* grad, std::int64_t count, double rate, simd
 
 }  // namespace
 
+Places places(const std::int64_t* starts, std::int64_t tokens, std::int64_t window) {
+  Places made;
+  made.starts.reserve(static_cast<std::size_t>(tokens));
+  made.places.reserve(static_cast<std::size_t>(tokens + window));
+  std::int64_t rows = 0;
+  for (std::int64_t n = 0; n < tokens; ++n) {
+    const std::int64_t gap = n == 0 ? window : starts[n] - starts[n - 1];
+    const std::int64_t added = gap >= 1 && gap < window ? gap : window;
+    for (std::int64_t i = window - added; i < window; ++i) made.places.push_back(starts[n] + i);
+    rows += added;
+    made.starts.push_back(rows - window);
+  }
+  return made;
+}
+
 double step(const Step& op, simd::Level level, int threads) {
   const Parts parts = parts_of(op);
   const std::int64_t width = op.words + op.caps;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "core/scalar.h"
 #include "gated/gated.h"
@@ -11,8 +12,18 @@
 
 namespace bioner::mlp {
 
-// Token n reads rows starts[n] to starts[n] + window - 1 side by side, so that a row of neighbours is looked
-// up once, and stepped once. Words that occur again have as many rows.
+// What windows of a text read: rows, each of a place of the text.
+struct Places {
+  std::vector<std::int64_t> starts;  // [N], row where each window begins: from 0, ascending
+  std::vector<std::int64_t> places;  // [R]
+};
+
+// Where the windows of two tokens, one after the other, overlap, they share rows.
+//   starts   [N], place where each token's window begins, in any order
+Places places(const std::int64_t* starts, std::int64_t tokens, std::int64_t window);
+
+// Token n reads rows starts[n] to starts[n] + window - 1 side by side. A row is looked up once, and stepped
+// once; a word that occurs at several places has a row for each.
 struct Step {
   std::int64_t tokens;  // N
   std::int64_t rows;    // R
@@ -21,7 +32,7 @@ struct Step {
   std::int64_t caps;             // width of capitalisation, 0 for none
   std::int64_t hidden;           // H
   std::int64_t tags;             // K
-  const std::int64_t* starts;    // [N], from 0, ascending, at most `window` apart
+  const std::int64_t* starts;    // [N], of Places
   const std::int64_t* word_ids;  // [R]
   const std::int64_t* cap_ids;   // [R]
   const std::int64_t* gold;      // [N]

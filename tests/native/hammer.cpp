@@ -1,6 +1,7 @@
 // Windows, Viterbi and CRF at every SIMD level from several threads at once, beside one scalar thread:
-// windows and Viterbi bit for bit, the CRF within rounding. No Python, so that ThreadSanitizer sees nothing
-// but this package's code, and so that it runs under an emulator of another processor:
+// windows and Viterbi bit for bit, the CRF within rounding. Where there are AMX tiles, steps of an mlp too,
+// beside one thread of theirs. No Python, so that ThreadSanitizer sees nothing but this package's code, and
+// so that it runs under an emulator of another processor:
 //
 //   cmake --preset tsan && cmake --build --preset tsan --target kernel_hammer &&
 //   build/tsan/tests/native/kernel_hammer
@@ -11,14 +12,18 @@
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
+#include <numeric>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "crf/crf.h"
+#include "dense/dense.h"
+#include "mlp/mlp.h"
 #include "runtime/buffers.h"
 #include "runtime/simd.h"
+#include "step/step.h"
 #include "viterbi/viterbi.h"
 #include "window/window.h"
 
@@ -123,7 +128,14 @@ void windows(const Input& in, simd::Level level, int threads, Output* out) {
                         {sparse, run_rows.data(), run_blocks.data(), run_tokens.data()}, level, threads);
     out->exact.push_back(bytes_of(weight));
   }
-  for (const auto* made : {&gathered, &looked_up, &values, &padding}) out->exact.push_back(bytes_of(*made));
+  std::vector<std::int64_t> starts(in.ids.size());
+  std::iota(starts.begin(), starts.end(), std::int64_t{0});
+  std::vector<float> folded(static_cast<std::size_t>((in.tokens + in.window) * in.width));
+  step::fold({in.tokens, in.tokens + in.window, in.window, in.width, Scalar::kFloat32, starts.data(),
+              in.grad.data(), folded.data()},
+             level, threads);
+  for (const auto* made : {&gathered, &looked_up, &values, &padding, &folded})
+    out->exact.push_back(bytes_of(*made));
 }
 
 void* aligned(std::vector<char>* memory, std::size_t bytes) {
@@ -178,10 +190,54 @@ void chains(const Input& in, int threads, Output* out) {
   }
 }
 
+// What three steps leave of the weights.
+std::vector<Bytes> steps(const Input& in, simd::Level level, int threads) {
+  const std::int64_t hidden = 70;
+  const std::int64_t inputs = in.window * in.width;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  const auto drawn = [&](std::int64_t n) {
+    std::vector<float> values(static_cast<std::size_t>(n));
+    for (float& value : values) value = normal(random) / 8;
+    return values;
+  };
+  std::vector<float> table = drawn(in.rows * in.width), weights = drawn(hidden * inputs),
+                     bias = drawn(hidden), head = drawn(in.tags * hidden), head_bias = drawn(in.tags);
+  std::vector<BFloat16> low(static_cast<std::size_t>(dense::blocks_values(hidden, inputs)));
+  std::vector<std::int64_t> starts, words;
+  for (std::int64_t n = 0; n + in.window <= in.tokens; n += n % 5 == 0 ? 2 : 1) starts.push_back(n);
+  const auto tokens = static_cast<std::int64_t>(starts.size());
+  const mlp::Places read = mlp::places(starts.data(), tokens, in.window);
+  for (const std::int64_t place : read.places) words.push_back(in.ids[static_cast<std::size_t>(place)]);
+  mlp::Step op{};
+  op.tokens = tokens;
+  op.rows = static_cast<std::int64_t>(words.size());
+  op.window = in.window;
+  op.words = in.width;
+  op.hidden = hidden;
+  op.tags = in.tags;
+  op.starts = read.starts.data();
+  op.word_ids = words.data();
+  op.gold = in.gold.data();
+  op.word_table = table.data();
+  op.weights = weights.data();
+  op.low = low.data();
+  op.bias = bias.data();
+  op.head_weights = head.data();
+  op.head_bias = head_bias.data();
+  op.factor = 1.0 / static_cast<double>(tokens);
+  op.least = -16;
+  op.rate = op.word_rate = 0.1;
+  for (int i = 0; i < 3 && tokens > 0; ++i) mlp::step(op, level, threads);
+  return {bytes_of(table), bytes_of(weights), bytes_of(bias), bytes_of(head), bytes_of(head_bias)};
+}
+
 Output run(const Input& in, simd::Level level, int threads) {
   Output out;
   windows(in, level, threads, &out);
   chains(in, threads, &out);
+  const bool same = !dense::available() || steps(in, level, threads) == steps(in, level, 1);
+  out.exact.push_back(Bytes{static_cast<char>(same)});
   return out;
 }
 

@@ -150,6 +150,7 @@ def test_threads_change_nothing() -> None:
         ({"words": torch.zeros(WORDS, 6).double()}, "`word_table` must be float32"),
         ({"words": torch.zeros(3, 6)}, r"`word_ids` must lie in \[0, 3\)"),
         ({"caps": torch.zeros(1, 2)}, r"`cap_ids` must lie in \[0, 1\)"),
+        ({"caps": torch.zeros(0, 2)}, "`cap_table` must not be empty"),
         ({"low": torch.zeros(1024).bfloat16()}, "`low` must have shape"),
         ({"bias": torch.zeros(3)}, "`bias` must have shape"),
         ({"head": torch.zeros(5, 3)}, "`head_weights` must have shape"),

@@ -20,9 +20,13 @@ IDCNN: dict[str, Any] = {
     "arch": "idcnn", "decoder": "crf", "channels": 8, "char_filters": 4, "affix_dim": 2, "warmup": 9,
     "steps": None, "evaluate_every": None, "hidden": None, "average": 0.9, "batch_size": 40,
 }  # fmt: skip
+MLP: dict[str, Any] = {
+    "arch": "mlp", "batch_size": 8, "learning_rate": 0.1, "vector_learning_rate": 3.0, "hidden": (30,),
+}  # fmt: skip
 RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "cnn": (("Disease",), {"batch_size": 8, "dropout": 0.5}),
-    "mlp": (("Disease",), {"arch": "mlp", "batch_size": 8, "learning_rate": 0.1, "vector_learning_rate": 3.0, "hidden": (30,)}),
+    "mlp": (("Disease",), MLP),
+    "mlp-bfloat16": (("Disease",), {**MLP, "precision": "bfloat16"}),
     "dependent": (("pos", "Disease"), {"sharing": "dependent", "batch_size": 16}),
     "idcnn": (("Disease", "pos"), {**IDCNN, "epochs": 12, "patience": 2, "learning_rate": 0.02}),
 }

@@ -26,7 +26,7 @@ IDCNN: dict[str, Any] = {
     "steps": None, "evaluate_every": None, "hidden": None,
 }  # fmt: skip
 
-# Fixed vectors: evaluation runs beside training, and the step of a cnn is written out.
+# Fixed vectors: the step of a cnn is written out.
 FIXED = {"vectors": "words.vec"}
 
 # The settings that differ in what a state has to hold.
@@ -34,6 +34,10 @@ RUNS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
     "cnn": (("Disease",), {"batch_size": 8, "percent_keep": 0.6, **FIXED}),
     "tuned": (("Disease",), {"batch_size": 8, "percent_keep": 0.6}),
     "mlp": (("Disease",), {"arch": "mlp", "batch_size": 8}),
+    "mlp-bfloat16": (
+        ("Disease",),
+        {"arch": "mlp", "batch_size": 8, "precision": "bfloat16", "average": 0.9, "schedule": "linear"},
+    ),
     "adam-caps": (("Disease",), {"batch_size": 8, "caps": True, "batches": "sentences"}),
     "multi-output": (("Disease", "Chemical"), {"percent_keep": 0.5, "steps": 45, **FIXED}),
     "dependent": (

@@ -260,6 +260,15 @@ def test_which_heads_of_an_mlp_take_one_call() -> None:
     step = make_step(net, optimizer(net, "sgd"))
     assert isinstance(step, MlpStep)
     assert not step.known  # float32
+    net.training_product = torch.bfloat16
+    for lacking in ("heads.1.weight", "embedding.caps", "towers.0.hidden.0.weight"):
+        learning = {name: value for name, value in net.learning((0, 1)).items() if name != lacking}
+        step = make_step(net, Optimizer("sgd", learning, 0.01, net.embedding.words, 0.01))
+        assert isinstance(step, MlpStep)
+        assert set(step.known) == ({0} if lacking == "heads.1.weight" else set())
+    step = make_step(net, Optimizer("sgd", net.learning((0, 1)), 0.01))  # words are not stepped
+    assert isinstance(step, MlpStep)
+    assert not step.known
 
 
 def test_no_tiles_where_gradients_are_measured() -> None:

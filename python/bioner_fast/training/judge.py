@@ -48,15 +48,16 @@ class Judge(Generic[T]):
         """Start an evaluation, or do it.
 
         Args:
-            weights: of the network as it shall be evaluated, a word table that is trained among them; read,
-                not copied, so they must not change before :meth:`end`.
+            weights: of the network as it shall be evaluated, a word table that is trained among them. They
+                must not change before :meth:`end`, and the copy holds them until the next :meth:`begin`.
             evaluate: called once with a network that has them, its result is that of :meth:`end`.
         """
         assert not self.busy
         if self._copy is None or self._threads is None:
             self._done = evaluate(self.network)
             return
-        # Copied into it they would go into a word table that is trained: until now it shares that.
+        # Assigned, not copied: the copy starts out sharing the word table, and copying would write into the
+        # one that is being trained.
         self._copy.load_state_dict(weights, strict=False, assign=True)
         self._pending = self._threads.submit(evaluate, self._copy)
 

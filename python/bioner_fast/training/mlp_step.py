@@ -39,25 +39,30 @@ class MlpStep(WindowStep):
         ranks: Ranks | None = None,
     ) -> None:
         super().__init__(network, optimizer, average, ranks=ranks)
-        self.known: dict[int, _Head] = {}
-        if self.tiles and optimizer.kind == "sgd" and network.embedding.tune_words:
-            for head, (layer, inputs) in enumerate(zip(network.heads, network.inputs, strict=True)):
-                assert isinstance(layer, nn.Linear)
-                tower = self.towers[inputs[0]].module
-                learns = f"heads.{head}.weight" in optimizer.parameters
-                small = layer.out_features <= NATIVE_TAGS and len(tower.hidden) == 1
-                if learns and small and len(inputs) == 1:
-                    hidden = tower.hidden[0]
-                    assert isinstance(hidden, nn.Linear)
-                    self.known[head] = _Head(
-                        layer, hidden, f"towers.{inputs[0]}.hidden.0.weight", tower.dropout
-                    )
+        heads = {head: self._short_way(head) for head in range(len(network.heads))}
+        self.known = {head: known for head, known in heads.items() if known is not None}
 
-    def __call__(self, batch: Batch) -> Tensor:
-        """As for every step."""
+    def _short_way(self, number: int) -> _Head | None:
+        """What the native call needs of a head; None where it would not do what the optimiser does."""
+        network, optimizer = self.network, self.optimizer
+        embedding, (first, *more) = network.embedding, network.inputs[number]
+        name = f"towers.{first}.hidden.0.weight"
+        changed = [f"heads.{number}.weight", name] + ["embedding.caps"] * (embedding.caps is not None)
+        learns = optimizer.table is embedding.words and all(part in optimizer.parameters for part in changed)
+        if not (self.tiles and optimizer.kind == "sgd" and learns):
+            return None
+        layer, tower = network.heads[number], self.towers[first].module
+        hidden = tower.hidden[0]
+        assert isinstance(layer, nn.Linear)
+        assert isinstance(hidden, nn.Linear)
+        if more or len(tower.hidden) > 1 or layer.out_features > NATIVE_TAGS:
+            return None
+        return _Head(layer, hidden, name, tower.dropout)
+
+    def _learn(self, batch: Batch) -> Tensor:
         known = self.known.get(batch.parts[0][0]) if len(batch.parts) == 1 else None
         if known is None:
-            return super().__call__(batch)
+            return super()._learn(batch)
         embedding, window = self.network.embedding, self.network.shape.window
         hidden, head = known.hidden, known.layer
         low = self.optimizer.blocks(known.name)
@@ -72,8 +77,6 @@ class MlpStep(WindowStep):
             weights, windows, batch.parts[0][2], size=batch.total or batch.size, rate=rate,
             word_rate=word_rate, seed=seed, share=known.dropout, clip=(LEAST, MOST),
         )  # fmt: skip
-        if self.average is not None:
-            self.average.update(self.optimizer.steps)
         return torch.scalar_tensor(loss)
 
 

@@ -116,6 +116,8 @@ class Optimizer:
         Returns:
             Its learning rates: of the parameters and of the table.
         """
+        assert self.kind == "sgd"
+        assert self.clip == 0
         self.steps += 1
         return self.learning_rate * self._factor, self.table_learning_rate * self._factor
 

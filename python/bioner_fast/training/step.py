@@ -50,7 +50,13 @@ class Step:
         Returns:
             Its mean loss, a scalar on the device: of a token, or with a CRF of a sentence.
         """
-        batch = self.ranks.share(batch)
+        total = self._learn(self.ranks.share(batch))
+        if self.average is not None:
+            self.average.update(self.optimizer.steps)
+        return total
+
+    def _learn(self, batch: Batch) -> Tensor:
+        """Learn from a process's share of a batch, which may be empty; the mean loss of the whole batch."""
         loss, gradients, rows = self.gradients(batch) if batch.size > 0 else (None, None, None)
         parameters = self.optimizer.parameters
         if gradients is not None and not self.ranks.alone:
@@ -61,8 +67,6 @@ class Step:
             gradients = None
         total = self.ranks.add_gradients(list(parameters.values()), loss)
         self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table), gradients)
-        if self.average is not None:
-            self.average.update(self.optimizer.steps)
         return total
 
     def gradients(

@@ -32,7 +32,8 @@ NATIVE_TAGS = 12
 
 
 class WindowStep(Step):
-    """Takes steps of a network for which :func:`writes_out` is true and whose loss is that of softmaxes.
+    """Takes steps of a network that :func:`bioner_fast.training.make_step.writes_out` knows, whose loss is
+    that of softmaxes.
 
     Arguments are those of :class:`bioner_fast.training.step.Step`.
     """
