@@ -135,8 +135,11 @@ double step(const Step& op, simd::Level level, int threads) {
   dense::backward(
       {op.tokens, inputs, op.hidden, units.row_stride, parts.grad_sums, op.low, kFloat, parts.grad_windows},
       threads);
-  step::fold({op.tokens, op.rows, op.window, width, kFloat, op.starts, parts.grad_windows, parts.grad_rows},
-             level, threads);
+  const bool apart = op.rows == op.tokens * op.window;  // no windows overlap
+  if (!apart) {
+    step::fold({op.tokens, op.rows, op.window, width, kFloat, op.starts, parts.grad_windows, parts.grad_rows},
+               level, threads);
+  }
 
   // All gradients are there: now the weights may change.
   dense::Step hidden{};
@@ -150,7 +153,7 @@ double step(const Step& op, simd::Level level, int threads) {
   hidden.low = op.low;
   hidden.size = static_cast<float>(op.rate);
   dense::step(hidden, threads);
-  rows.rows = parts.grad_rows;
+  rows.rows = apart ? parts.grad_windows : parts.grad_rows;
   step::rows_sgd(rows, level, threads);
   if (op.caps > 0) {
     std::fill_n(parts.grad_caps, op.cap_classes * op.caps, 0.0F);

@@ -34,7 +34,11 @@ template <typename T>
 void rows_sgd_typed(const Rows& op, std::int64_t begin, std::int64_t end) {
   const T rate = static_cast<T>(op.rate);
   const std::int64_t stride = op.width + op.also;
+  const std::int64_t bytes = op.width * static_cast<std::int64_t>(sizeof(T));
   for (std::int64_t m = 0; m < op.count; ++m) {
+    if (m + kRowsAhead < op.count) {
+      fetch_row(static_cast<const T*>(op.table) + op.ids[m + kRowsAhead] * op.width, bytes);
+    }
     const std::int64_t owner = op.ids[m] % kRowOwners;
     if (owner < begin || owner >= end) continue;
     const T* BIONER_RESTRICT grad = static_cast<const T*>(op.rows) + m * stride;
