@@ -7,17 +7,14 @@ The published MLP learns from 50 tokens at a time, so little work that what surr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from bioner_fast.models.layout import padded_text
 from bioner_fast.models.loss import LEAST, MOST
-from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.ops import gated, mlp
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.optimizers import Optimizer
-from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import Batch
 from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 
@@ -30,17 +27,11 @@ class MlpStep(WindowStep):
     head of few tags. Arguments are those of :class:`~bioner_fast.training.window_step.WindowStep`.
     """
 
-    def __init__(
-        self,
-        network: TaggingNetwork,
-        optimizer: Optimizer,
-        average: Average | None = None,
-        *,
-        ranks: Ranks | None = None,
-    ) -> None:
-        super().__init__(network, optimizer, average, ranks=ranks)
-        heads = {head: self._short_way(head) for head in range(len(network.heads))}
-        self.known = {head: known for head, known in heads.items() if known is not None}
+    @cached_property
+    def known(self) -> dict[int, _Head]:
+        """The heads that take the short way."""
+        heads = {head: self._short_way(head) for head in range(len(self.network.heads))}
+        return {head: known for head, known in heads.items() if known is not None}
 
     def _short_way(self, number: int) -> _Head | None:
         """What the native call needs of a head; None where it would not do what the optimiser does."""
