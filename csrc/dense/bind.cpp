@@ -14,7 +14,7 @@ using dense::kBlock;
 using dense::kDepth;
 
 void require_tiles() {
-  if (!dense::available()) throw py::value_error("dense layers in tiles need a processor with AMX");
+  if (!dense::available()) throw py::value_error("dense layers need a processor with AMX or AVX512-BF16");
 }
 
 BFloat16* low_data(const Tensor& tensor) { return tensor.as<BFloat16>(); }
@@ -158,6 +158,7 @@ void dense_step(const py::object& weights_object, const py::object& grad_object,
 void register_dense(py::module_& module) {
   using py::arg;
   module.def("dense_available", &dense::available);
+  module.def("dense_in_tiles", &dense::in_tiles);
   module.def("dense_forward", &dense_forward, arg("x"), arg("inputs"), arg("weights"), arg("out"),
              arg("threads"), arg("stream"));
   module.def("dense_backward", &dense_backward, arg("grad"), arg("outputs"), arg("weights"), arg("out"),

@@ -1,4 +1,4 @@
-// Threads around the kernels of dense layers.
+// Which kernels of dense layers run, and threads around them.
 #include <algorithm>
 
 #include "dense/kernels.h"
@@ -6,17 +6,24 @@
 #include "runtime/thread_pool.h"
 
 namespace bioner::dense {
-
-bool available() {
-#if defined(BIONER_AMX)
-  return simd::active() == simd::Level::kAvx512 && simd::extension() == simd::Extension::kAmx;
-#else
-  return false;
-#endif
-}
-
-#if defined(BIONER_AMX)
 namespace {
+
+// Those of the active level; null where it has none.
+const Kernels* kernels() {
+  if (simd::active() != simd::Level::kAvx512) return nullptr;
+  switch (simd::extension()) {
+#if defined(BIONER_AMX)
+    case simd::Extension::kAmx:
+      return &amx::kernels;
+#endif
+#if defined(BIONER_X86_LEVELS)
+    case simd::Extension::kBf16:
+      return &bf16::kernels;
+#endif
+    default:
+      return nullptr;
+  }
+}
 
 // Multiply-adds below which a piece of work is not worth waking a thread for.
 constexpr std::int64_t kGrain = std::int64_t{1} << 20;
@@ -30,27 +37,25 @@ void split(const Op& op, std::int64_t blocks, std::int64_t work, int threads,
 
 }  // namespace
 
+bool available() { return kernels() != nullptr; }
+
+bool in_tiles() { return available() && simd::extension() == simd::Extension::kAmx; }
+
 void forward(const Forward& op, int threads) {
-  split(op, depths(op.outputs), op.rows * op.inputs * kBlock, threads, amx::forward);
+  split(op, depths(op.outputs), op.rows * op.inputs * kBlock, threads, kernels()->forward);
 }
 
 void backward(const Backward& op, int threads) {
-  split(op, depths(op.inputs), op.rows * op.outputs * kBlock, threads, amx::backward);
+  split(op, depths(op.inputs), op.rows * op.outputs * kBlock, threads, kernels()->backward);
 }
 
 void operand(const Operand& op, int threads) {
   constexpr std::int64_t kMoved = 64;  // a value moved is worth so many multiply-adds
-  split(op, depths(op.rows), op.columns * kDepth * kMoved, threads, amx::operand);
+  split(op, depths(op.rows), op.columns * kDepth * kMoved, threads, kernels()->operand);
 }
 
 void step(const Step& op, int threads) {
-  split(op, depths(op.outputs), op.inputs * kBlock * op.rows, threads, amx::step);
+  split(op, depths(op.outputs), op.inputs * kBlock * op.rows, threads, kernels()->step);
 }
-#else
-void forward(const Forward&, int) {}
-void backward(const Backward&, int) {}
-void operand(const Operand&, int) {}
-void step(const Step&, int) {}
-#endif
 
 }  // namespace bioner::dense

@@ -1,5 +1,6 @@
-// A dense layer's training in bfloat16, on processors with AMX tiles: y = x W^T, its gradient for x, and its
-// gradient for W together with the step that uses it, which is why that gradient is never stored.
+// A dense layer's training in bfloat16, on processors with AMX tiles or AVX512-BF16: y = x W^T, its gradient
+// for x, and its gradient for W together with the step that uses it, which is why that gradient is never
+// stored.
 //
 // Matrices of bfloat16 lie as the tiles read them:
 //
@@ -33,8 +34,11 @@ constexpr std::int64_t blocks_values(std::int64_t rows, std::int64_t columns) {
   return depths(rows) * depths(columns) * kBlockValues;
 }
 
-// Whether tiles may be used here, at the active level.
+// Whether the functions below can run here, at the active level.
 bool available();
+
+// Whether they do so in AMX tiles.
+bool in_tiles();
 
 // y[n, o] = sum over i of x[n, i] * W[o, i]
 struct Forward {

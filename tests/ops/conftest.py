@@ -39,6 +39,16 @@ def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
     _ops.force_simd("")
 
 
+@pytest.fixture(params=["avx512_bf16", "avx512_amx"])
+def dense_level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every extension that dense layers in bfloat16 have kernels for, forced."""
+    if request.param not in _ops.simd_extensions():
+        pytest.skip(f"this processor has no {request.param}")
+    _ops.force_simd(request.param)
+    yield request.param
+    _ops.force_simd("")
+
+
 @pytest.fixture(params=[1, 2, 5], ids="threads={}".format)
 def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     """Some numbers of threads, as set by Torch."""

@@ -1,4 +1,4 @@
-"""Dense layers in AMX tiles: against products in float64, at shapes below, at and beyond blocks."""
+"""Dense layers in bfloat16: against products in float64, at shapes below, at and beyond blocks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from bioner_fast import _ops
 from bioner_fast.ops import dense
 
-pytestmark = pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")
+pytestmark = pytest.mark.usefixtures("dense_level")
 
 # Rows, inputs, outputs.
 SHAPES = [
@@ -126,12 +126,18 @@ def test_threads_change_nothing() -> None:
             assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("level", ["scalar", "avx512_bf16"])
-def test_levels_below_have_no_tiles(level: str) -> None:
+def test_tiles_are_amx(dense_level: str) -> None:
+    assert dense.available()
+    assert dense.in_tiles() == (dense_level == "avx512_amx")
+
+
+@pytest.mark.parametrize("level", ["scalar", "avx512_vnni"])
+def test_levels_below_cannot(level: str) -> None:
     layer = Layer(2, 3, 4)
     try:
         _ops.force_simd(level)
         assert not dense.available()
+        assert not dense.in_tiles()
         with pytest.raises(ValueError, match="need a processor with AMX"):
             dense.forward(layer.operand, layer.low, torch.empty(2, 4))
     finally:

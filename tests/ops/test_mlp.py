@@ -15,7 +15,7 @@ from bioner_fast.ops import dense, mlp
 from reference import step as reference
 from reference.gated import dropout
 
-pytestmark = pytest.mark.skipif(not dense.available(), reason="this processor has no AMX")
+pytestmark = pytest.mark.usefixtures("dense_level")
 
 PLACES, WORDS, CLASSES = 90, 12, 5
 # Of windows: a row of neighbours, with gaps; tokens in any order, one of them twice.
@@ -178,7 +178,7 @@ def test_what_does_not_fit_is_refused(changed: dict[str, Any], message: str) -> 
         assert torch.equal(value, named(before)[name]), name
 
 
-def test_levels_below_have_no_tiles() -> None:
+def test_levels_below_cannot() -> None:
     w = weights()
     try:
         _ops.force_simd("scalar")

@@ -1,7 +1,8 @@
-"""A dense layer's training in bfloat16, in AMX tiles: products, and a step that never stores its gradient.
+"""A dense layer's training in bfloat16: products, and a step that never stores its gradient.
 
-CPU only, where :func:`available` says so; :class:`bioner_fast.training.window_step.WindowStep` composes
-them. ``csrc/dense/dense.h`` has the layouts. With weights W [O, I], inputs x [N, I] and y = x W^T [N, O]:
+In AMX tiles or, without, by AVX512-BF16. CPU only, where :func:`available` says so;
+:class:`bioner_fast.training.window_step.WindowStep` composes them. ``csrc/dense/dense.h`` has the layouts.
+With weights W [O, I], inputs x [N, I] and y = x W^T [N, O]:
 
     x = operand(...)                              x twice, as the products read it
     forward(x, W.low, y)
@@ -27,8 +28,13 @@ _TILE_VALUES = 512
 
 
 def available() -> bool:
-    """Whether this processor has AMX tiles, and BIONER_SIMD leaves them on."""
+    """Whether this processor has AMX tiles or a worthwhile AVX512-BF16, and BIONER_SIMD leaves them on."""
     return bool(_native.extension().dense_available())
+
+
+def in_tiles() -> bool:
+    """Whether this processor has AMX tiles, and BIONER_SIMD leaves them on."""
+    return bool(_native.extension().dense_in_tiles())
 
 
 def padded(n: int) -> int:
@@ -75,7 +81,7 @@ def operand(values: Tensor, columns: int, new: Callable[[str, tuple[int, ...]], 
         new: makes bfloat16 memory under a name, of a shape.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or there are no tiles.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
     """
     rows = len(values)
     over_columns = new("over columns", (_panels(columns, rows),))
@@ -97,7 +103,7 @@ def forward(x: Operand, low: Tensor, out: Tensor) -> None:
         out: float32 or bfloat16 [N, O], written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or there are no tiles.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
     """
     _native.call("dense_forward", out, x.over_columns, x.columns, low, out)
 
@@ -112,7 +118,7 @@ def backward(rows: Tensor, outputs: int, low: Tensor, out: Tensor) -> None:
         out: float32 or bfloat16 [N, I], written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or there are no tiles.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
     """
     _native.call("dense_backward", out, rows, outputs, low, out)
 
@@ -152,7 +158,7 @@ def adam(
         low: of :func:`blocks`, written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or there are no tiles.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
     """
     _native.call(
         "dense_step", weights, _flat(weights), gradient.columns, gradient.x.over_rows, gradient.x.rows,

@@ -77,7 +77,7 @@ def sgd(
         The loss before the step.
 
     Raises:
-        ValueError, TypeError: shapes, dtypes or numbers do not fit, or there are no tiles. Nothing has
+        ValueError, TypeError: shapes, dtypes or numbers do not fit, or the processor cannot. Nothing has
             changed then.
     """
     w, x = weights, windows

@@ -23,8 +23,9 @@ class MlpStep(WindowStep):
     """Takes steps of an MLP: one native call where it can, otherwise those of its base, whose numbers differ
     by rounding only.
 
-    It can in bfloat16 tiles, by SGD, with one hidden layer and word vectors that learn; for batches of one
-    head of few tags. Arguments are those of :class:`~bioner_fast.training.window_step.WindowStep`.
+    It can in bfloat16 where :mod:`bioner_fast.ops.dense` runs, by SGD, with one hidden layer and word vectors
+    that learn; for batches of one head of few tags. Arguments are those of
+    :class:`~bioner_fast.training.window_step.WindowStep`.
     """
 
     @cached_property

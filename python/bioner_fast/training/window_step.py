@@ -51,9 +51,13 @@ class WindowStep(Step):
         super().__init__(network, optimizer, average, ranks=ranks)
         self.buffers = _Buffers(network.embedding.words)
         self.product = network.training_product or network.embedding.words.dtype
-        # Hidden layers in tiles; gradients that are added up or measured must be there.
+        # Hidden layers by ops.dense; gradients that are added up or measured must be there. Without AMX
+        # Torch's products are as fast, and only the MLP, whose batches are small, gains by it.
         self.tiles = (
-            self.product == torch.bfloat16 and self.ranks.alone and optimizer.clip == 0 and dense.available()
+            self.product == torch.bfloat16
+            and self.ranks.alone
+            and optimizer.clip == 0
+            and (dense.in_tiles() if network.shape.filter_widths else dense.available())
         )
         self.words = network.embedding.words.detach()
         if not network.embedding.tune_words:
