@@ -103,6 +103,7 @@ void register_runtime(py::module_& module) {
              "Bytes of freed outputs that are kept for the next ones.");
   module.def("drop_buffers", &drop_buffers, "Return what kept_buffer_bytes counts to the system.");
   module.attr("hardware_threads") = hardware_threads();
+  module.attr("is_intel") = simd::is_intel();
   module.def(
       "simd_levels",
       [] {

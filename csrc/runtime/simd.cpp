@@ -108,11 +108,7 @@ Level level_of(Extension extension) {
 
 // Intel's AVX512-BF16 takes longer for a product than two float32 products do (docs/tagging.md).
 bool is_worth_it(Extension extension) {
-#if defined(BIONER_X86_EXTENSIONS)
-  if (extension == Extension::kBf16) return !__builtin_cpu_is("intel");
-#endif
-  static_cast<void>(extension);
-  return true;
+  return extension != Extension::kBf16 || !is_intel();
 }
 
 // Of a level alone: the highest extension that can run and is worth it.
@@ -184,6 +180,14 @@ Choice chosen() {
 }
 
 }  // namespace
+
+bool is_intel() {
+#if defined(BIONER_X86_EXTENSIONS)
+  return __builtin_cpu_is("intel") != 0;
+#else
+  return false;
+#endif
+}
 
 const char* name(Level level) {
   switch (level) {

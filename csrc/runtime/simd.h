@@ -31,6 +31,9 @@ const char* name(Level level);
 // "avx2_base", "avx2_vnni", "avx512_base", "avx512_vnni", "avx512_bf16", "avx512_amx".
 const char* name(Extension extension);
 
+// Whether Intel made this processor: some code elsewhere is chosen by that.
+bool is_intel();
+
 // Levels that this build holds code for and that this processor and operating system can run, lowest first.
 std::vector<Level> available();
 

@@ -7,6 +7,7 @@ commit: str
 compiler: str
 cuda_architectures: str | None
 hardware_threads: int
+is_intel: bool
 recycled_bytes: int
 
 def simd_level() -> str: ...

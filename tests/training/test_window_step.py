@@ -8,7 +8,7 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
-from bioner_fast.ops import dense
+from bioner_fast.ops import dense, products
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.mlp_step import MlpStep
@@ -142,6 +142,25 @@ def test_dropout_and_bfloat16_change_little(arch: str, form: str) -> None:
         if grad.norm() > 0:
             cosine = torch.nn.functional.cosine_similarity(grad.flatten(), made[1][1][name].flatten(), 0)
             assert cosine > 0.99, name
+
+
+@pytest.mark.skipif(not products.works(products.onednn), reason="this Torch has no oneDNN")
+@pytest.mark.parametrize("arch", ["cnn", "mlp"])
+@pytest.mark.parametrize("form", ["packed", "gathered"])
+def test_float32_products_of_either_library(arch: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same gradients but for rounding, through two hidden layers."""
+    made = []
+    for onednn in (False, True):
+        monkeypatch.setattr(products, "_is_faster", lambda onednn=onednn: onednn)
+        net = network(arch, "multi-output", (11, 8))
+        step = make_step(net, optimizer(net, "adam"))
+        assert isinstance(step, WindowStep)
+        loss, gradients, rows = step.gradients(batch(text(), form, torch.Generator().manual_seed(5), (0, 1)))
+        whole = {name: dense_gradient(net, name, grad) for name, grad in gradients.items()}
+        made.append(whole | {"loss": loss} | ({} if rows is None else {"rows": rows[1].clone()}))
+    assert set(made[0]) == set(made[1])
+    for name, grad in made[0].items():
+        torch.testing.assert_close(made[1][name], grad, rtol=1e-4, atol=1e-6, msg=name)
 
 
 def test_dropout_drops_its_share() -> None:

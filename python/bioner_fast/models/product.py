@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from bioner_fast.ops import gated
+from bioner_fast.ops import gated, products
 
 
 def dropout(values: Tensor, share: float, dtype: torch.dtype | None = None) -> Tensor:
@@ -60,7 +60,8 @@ def linear(values: Tensor, weight: Tensor, bias: Tensor, dtype: torch.dtype | No
     Returns:
         [N, O] of the weight's type.
     """
-    if dtype is None or dtype == weight.dtype:
+    dtype = dtype or weight.dtype
+    if dtype == weight.dtype and not products.by_onednn(values):
         return F.linear(values, weight, bias)
     result: Tensor = _Linear.apply(values, weight, bias, dtype)  # type: ignore[no-untyped-call]
     return result
@@ -72,7 +73,7 @@ class _Linear(torch.autograd.Function):
         low, kernel = values.to(dtype), weight.to(dtype)
         ctx.save_for_backward(low, kernel)
         ctx.types = values.dtype, weight.dtype
-        return torch.mm(low, kernel.t()).to(weight.dtype).add_(bias)
+        return products.mm(low, kernel.t()).to(weight.dtype).add_(bias)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
@@ -80,5 +81,5 @@ class _Linear(torch.autograd.Function):
         values_type, weight_type = ctx.types
         (grad,) = gradients
         rounded = grad.to(low.dtype)
-        into = torch.mm(rounded, kernel).to(values_type) if ctx.needs_input_grad[0] else None
-        return into, torch.mm(rounded.t(), low).to(weight_type), grad.sum(0), None
+        into = products.mm(rounded, kernel).to(values_type) if ctx.needs_input_grad[0] else None
+        return into, products.mm(rounded.t(), low).to(weight_type), grad.sum(0), None

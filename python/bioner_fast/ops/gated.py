@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bioner_fast.ops import _native
+from bioner_fast.ops import _native, products
 
 
 def available(values: Tensor) -> bool:
@@ -123,7 +123,7 @@ class _GatedBlock(torch.autograd.Function):
         rows = hidden.new_empty(tokens, 3 * width, dtype=product)
         _native.call("gated_taps", hidden, hidden, first, last, shift, dilation, seed, share, rows)
         kernel = weight.detach().to(product)
-        mixed = torch.mm(rows, kernel.t())
+        mixed = products.mm(rows, kernel.t())
         stats, out = hidden.new_empty(tokens, 2), torch.empty_like(hidden)
         _native.call("gated_gate", hidden, mixed, bias, hidden, norm_weight, norm_bias, epsilon, stats, out)
         ctx.save_for_backward(hidden, kernel, bias, norm_weight, first, last, rows, mixed, stats)
@@ -143,8 +143,8 @@ class _GatedBlock(torch.autograd.Function):
             "gated_gate_grad", hidden, gradients[0], mixed, bias, hidden, norm_weight, stats,
             hidden.new_empty(blocks, 4 * width), grad_mixed, grad_sum, grad_weight, grad_shift, grad_bias,
         )  # fmt: skip
-        grad_kernel = torch.mm(grad_mixed.t(), rows).to(dtype)
-        grad_rows = torch.mm(grad_mixed, kernel)
+        grad_kernel = products.mm(grad_mixed.t(), rows).to(dtype)
+        grad_rows = products.mm(grad_mixed, kernel)
         grad_hidden = torch.empty_like(hidden)
         _native.call(
             "gated_taps_grad", hidden, grad_rows, grad_sum, first, last, shift, dilation, seed, share,

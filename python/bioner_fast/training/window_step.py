@@ -20,7 +20,7 @@ from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
 from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.models.tower import Tower
-from bioner_fast.ops import dense, gated, step
+from bioner_fast.ops import dense, gated, products, step
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
@@ -214,12 +214,12 @@ class _Convolved:
             run = self.runs[k]
             name = f"{tower.name} {k}"
             values = buffers.new(f"positions {name}", (len(run), shape.filters), self.owner.product)
-            self.positions[name] = values
             kernel = f"{tower.name}.kernels.{k}"
             if self.tiles:
                 dense.forward(self.operands[k], self.owner.optimizer.blocks(kernel), values)
             else:
-                torch.mm(run, self.owner.low(kernel, module.kernels[k]).t(), out=values)
+                values = products.mm(run, self.owner.low(kernel, module.kernels[k]).t(), out=values)
+            self.positions[name] = values
             slots = shape.window - width + 1
             step.positions(values, module.biases[k], self.starts[k], slots, out, column)
             column += slots * shape.filters
@@ -244,7 +244,7 @@ class _Convolved:
                 rows, turned, read = self.owner.gradient_buffers(len(run), shape.filters, False)
                 step.positions_grad(*where, rows, turned, bias)
                 kernel = buffers.new(f"kernel {tower.name} {k}", (shape.filters, run.shape[1]), product)
-                torch.mm(read, run, out=kernel)
+                kernel = products.mm(read, run, out=kernel)
                 gradients[name] = kernel.view(module.kernels[k].shape)
             column += slots * shape.filters
 
@@ -335,7 +335,7 @@ class _TowerPass:
                 self.operands.append(x)
                 dense.forward(x, owner.optimizer.blocks(weight), sums)
             else:
-                torch.mm(read, owner.low(weight, layer.weight).t(), out=sums)
+                sums = products.mm(read, owner.low(weight, layer.weight).t(), out=sums)
             dtype = layer.weight.dtype if number == last else owner.product
             out = owner.buffers.new(f"units {self.name} {number}", sums.shape, dtype)
             step.units(sums, layer.bias, gated.seeds(1)[0] if share > 0 else 0, share, out)
@@ -355,15 +355,17 @@ class _TowerPass:
                 f"into {self.name} {number}", size, owner.product if number > 0 else inputs.gradient_type
             )
             through = self._backward_tiles if owner.tiles else self._backward_products
-            gradients[weight] = through(number, layer, share, grad, bias, into if wanted else None)
-            grad = into
+            gradients[weight], grad = through(number, layer, share, grad, bias, into if wanted else None)
         if inputs.wants_gradient:
             inputs.backward(self, grad, gradients)
 
     def _backward_tiles(
         self, number: int, layer: nn.Linear, share: float, grad: Tensor, bias: Tensor, into: Tensor | None
-    ) -> Gradient:
-        """The gradient of a layer's weight; that of its bias and of its input are written."""
+    ) -> tuple[Gradient, Tensor]:
+        """Gradients of a layer's weight and input, the latter in ``into``; that of its bias is written.
+
+        Without ``into`` there is none for the input, and ``grad`` is returned.
+        """
         owner, weight, outputs = self.owner, f"{self.name}.hidden.{number}.weight", layer.out_features
         n, wide = dense.padded(len(grad)), dense.padded(outputs)
         columns = owner.buffers.new(f"columns {weight}", (wide, n), owner.product)
@@ -371,17 +373,17 @@ class _TowerPass:
         step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
         if rows is not None and into is not None:
             dense.backward(rows, outputs, owner.optimizer.blocks(weight), into)
-        return dense.WeightGradient(columns, self.operands[number])
+        return dense.WeightGradient(columns, self.operands[number]), grad if into is None else into
 
     def _backward_products(
         self, number: int, layer: nn.Linear, share: float, grad: Tensor, bias: Tensor, into: Tensor | None
-    ) -> Gradient:
+    ) -> tuple[Gradient, Tensor]:
         """As :meth:`_backward_tiles`, by Torch's products."""
         owner, weight = self.owner, f"{self.name}.hidden.{number}.weight"
         rows, columns, read = owner.gradient_buffers(len(grad), layer.out_features, into is not None)
         step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
         made = owner.buffers.new(f"grad {weight}", layer.weight.shape, owner.product)
-        torch.mm(read, self.read[number], out=made)
+        made = products.mm(read, self.read[number], out=made)
         if rows is not None and into is not None:
-            torch.mm(rows, owner.low(weight, layer.weight), out=into)
-        return made
+            grad = products.mm(rows, owner.low(weight, layer.weight), out=into)
+        return made, grad

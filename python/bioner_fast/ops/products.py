@@ -1,0 +1,66 @@
+"""Matrix products of training on a CPU, in float32 by whichever of Torch's two libraries is faster.
+
+Torch multiplies float32 matrices by MKL, whose code for AVX-512 is for Intel's processors only: on others it
+takes that for AVX2. oneDNN, which Torch has for other products, takes AVX-512 on all.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from bioner_fast.ops import _native
+
+
+def mm(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
+    """``left @ right``.
+
+    Args:
+        left: [M, K].
+        right: [K, N], of the same type.
+        out: [M, N], memory that the result may use; or None.
+
+    Returns:
+        [M, N]; not differentiable.
+
+    Example:
+        >>> mm(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        tensor([[1., 2.],
+                [3., 4.]])
+    """
+    if by_onednn(left):
+        return onednn(left, right)
+    return torch.mm(left, right, out=out)
+
+
+def by_onednn(values: Tensor) -> bool:
+    """Whether :func:`mm` takes oneDNN for matrices like this one."""
+    return values.dtype == torch.float32 and not values.is_cuda and _is_faster()
+
+
+def onednn(left: Tensor, right: Tensor) -> Tensor:
+    """As :func:`mm`, for float32 on a CPU by oneDNN."""
+    if not (right.is_contiguous() or right.t().is_contiguous()):
+        right = right.contiguous()  # of others it multiplies a thousand times slower
+    made: Tensor = torch.ops.mkldnn._linear_pointwise(left, right.t(), None, "none", [], "")
+    return made
+
+
+@functools.cache
+def _is_faster() -> bool:
+    """AVX-512, not of Intel, and a Torch whose oneDNN can be called."""
+    if _native.extension().is_intel or torch.backends.cpu.get_cpu_capability() != "AVX512":
+        return False
+    return works(onednn)
+
+
+def works(product: Callable[[Tensor, Tensor], Tensor]) -> bool:
+    """Whether a product, which is not part of Torch's public interface, is there and right."""
+    left = torch.arange(6.0).view(2, 3)
+    try:
+        return torch.equal(product(left, left.t()), torch.mm(left, left.t()))
+    except (AttributeError, RuntimeError, TypeError):
+        return False
