@@ -109,11 +109,11 @@ def evaluate(nlp: spacy.Language, corpus: Corpus) -> dict[str, float]:
 SMALL = ("--components.tok2vec.model.encode.width", "96", "--components.tok2vec.model.encode.depth", "4")
 
 
-def fit(folder: Path, vectors: Path, cpu_minutes: float, small: bool) -> dict[str, Any]:
+def fit(folder: Path, vectors: Path, code: Path, cpu_minutes: float, small: bool) -> dict[str, Any]:
     """Run ``spacy train``; it stops by itself at its patience, or at ``cpu_minutes`` of processor time."""
     command = [
         *(sys.executable, "-m", "spacy", "train", str(HERE / "config.cfg"), "--output", str(folder)),
-        *("--code", str(HERE / "corpus_tokenizer.py"), "--paths.train", str(folder / "train.spacy")),
+        *("--code", str(code), "--paths.train", str(folder / "train.spacy")),
         *("--paths.dev", str(folder / "devel.spacy"), "--paths.vectors", str(vectors)),
         *(SMALL if small else ()),
     ]
@@ -151,18 +151,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def train(name: str, data: Path, vectors: Path, out: Path, cpu_minutes: float, small: bool) -> dict[str, Any]:
+def train(name: str, vectors: Path, code: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Train and score one corpus; the recorded result if that was done before."""
-    folder = out / name
+    folder = options.out / name
     result_file = folder / "result.json"
     if result_file.is_file():
         return dict(json.loads(result_file.read_text()))
     folder.mkdir(parents=True, exist_ok=True)
-    corpora = {split: Corpus.read(data / name / f"{split}.tsv") for split in ("train", "devel", "test")}
+    corpora = {
+        split: Corpus.read(options.data / name / f"{split}.tsv") for split in ("train", "devel", "test")
+    }
     for split in ("train", "devel"):
         write_docs(folder / f"{split}.spacy", corpora[split])
     result: dict[str, Any] = {"corpus": name, "spacy": spacy.__version__}
-    result["training"] = fit(folder, vectors, cpu_minutes, small)
+    result["training"] = fit(folder, vectors, code, options.cpu_minutes, options.small)
     nlp = spacy.load(folder / "model-best")
     for split in ("devel", "test"):
         result[split] = evaluate(nlp, corpora[split])
@@ -182,12 +184,22 @@ def main() -> None:
         "--cpu-minutes", type=float, default=60.0, help="give up waiting for the patience then"
     )
     parser.add_argument("--small", action="store_true", help="the smaller, faster encoder")
+    parser.add_argument(
+        "--numpy-products",
+        action="store_true",
+        help="by NumPy's BLAS, for processors that BLIS does not know",
+    )
     options = parser.parse_args()
+    code = HERE / "corpus_tokenizer.py"
+    if options.numpy_products:
+        import numpy_products
+
+        code = Path(numpy_products.__file__)
     options.out.mkdir(parents=True, exist_ok=True)
     vectors = options.out / "vectors"
     write_vectors(vectors, options.vectors)
     for name in options.corpora:
-        result = train(name, options.data, vectors, options.out, options.cpu_minutes, options.small)
+        result = train(name, vectors, code, options)
         print(json.dumps(result), flush=True)
 
 
