@@ -107,9 +107,7 @@ Level level_of(Extension extension) {
 }
 
 // Intel's AVX512-BF16 takes longer for a product than two float32 products do (docs/tagging.md).
-bool is_worth_it(Extension extension) {
-  return extension != Extension::kBf16 || !is_intel();
-}
+bool is_worth_it(Extension extension) { return extension != Extension::kBf16 || !is_intel(); }
 
 // Of a level alone: the highest extension that can run and is worth it.
 Extension highest(Level level) {
