@@ -40,7 +40,8 @@ double mlp_sgd(const py::object& word_table_object, const py::object& cap_table_
                const py::object& starts_object, const py::object& gold_object, std::int64_t window,
                std::int64_t size, double least, double most, std::uint64_t seed, double share, double rate,
                double word_rate, int threads, std::uintptr_t /*stream*/) {
-  if (!dense::available()) throw py::value_error("an MLP's step in one call needs a processor with AMX or AVX512-BF16");
+  if (!dense::available())
+    throw py::value_error("an MLP's step in one call needs a processor with AMX or AVX512-BF16");
   const Tensor word_table = Tensor::from(word_table_object, "word_table");
   const Tensor cap_table = Tensor::optional(cap_table_object, "cap_table");
   const Tensor weights = Tensor::from(weights_object, "weights");
