@@ -81,7 +81,7 @@ def operand(values: Tensor, columns: int, new: Callable[[str, tuple[int, ...]], 
         new: makes bfloat16 memory under a name, of a shape.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither AMX nor AVX512-BF16.
     """
     rows = len(values)
     over_columns = new("over columns", (_panels(columns, rows),))
@@ -103,7 +103,7 @@ def forward(x: Operand, low: Tensor, out: Tensor) -> None:
         out: float32 or bfloat16 [N, O], written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither AMX nor AVX512-BF16.
     """
     _native.call("dense_forward", out, x.over_columns, x.columns, low, out)
 
@@ -118,7 +118,7 @@ def backward(rows: Tensor, outputs: int, low: Tensor, out: Tensor) -> None:
         out: float32 or bfloat16 [N, I], written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither AMX nor AVX512-BF16.
     """
     _native.call("dense_backward", out, rows, outputs, low, out)
 
@@ -158,7 +158,7 @@ def adam(
         low: of :func:`blocks`, written.
 
     Raises:
-        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither.
+        ValueError, TypeError: shapes or dtypes do not fit, or the processor has neither AMX nor AVX512-BF16.
     """
     _native.call(
         "dense_step", weights, _flat(weights), gradient.columns, gradient.x.over_rows, gradient.x.rows,
