@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bioner_fast import _ops
 from bioner_fast.models import product
-from bioner_fast.ops import products
+from bioner_fast.ops import dense, products
 
 there = pytest.mark.skipif(not products.works(products.onednn), reason="this Torch has no oneDNN")
 
@@ -68,6 +68,39 @@ def test_mm_with_and_without_memory(dtype: torch.dtype) -> None:
         found = products.mm(left, right, out)
         assert found.dtype == dtype
         torch.testing.assert_close(found.double(), expected, rtol=2e-2, atol=2e-2)
+
+
+@pytest.mark.parametrize("widened", [True, False])
+@pytest.mark.parametrize("left_layout", LAYOUTS)
+@pytest.mark.parametrize("right_layout", LAYOUTS)
+def test_bfloat16(
+    widened: bool,
+    left_layout: Callable[[Tensor], Tensor],
+    right_layout: Callable[[Tensor], Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(products, "_is_slow_in_bfloat16", lambda: widened)
+    left, right = random(9, 30).bfloat16(), random(30, 7, seed=1).bfloat16()
+    assert products.is_widened(left) == widened
+    expected = left.double() @ right.double()
+    for out in (None, torch.full((9, 7), float("nan"), dtype=torch.bfloat16)):
+        found = products.mm(left_layout(left), right_layout(right), out)
+        assert found.dtype == torch.bfloat16
+        # The sums are exact to float32, so what is left is one rounding to eight bits.
+        torch.testing.assert_close(found.double(), expected, rtol=2**-8 * 1.01, atol=1e-5)
+
+
+def test_what_is_widened(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = random(1, 1)
+    monkeypatch.setattr(products.platform, "machine", lambda: "x86_64")
+    for slow in (True, False):
+        monkeypatch.setattr(dense, "available", lambda slow=slow: not slow)
+        assert products.is_widened(values.bfloat16()) == slow
+        assert not products.is_widened(values)
+        assert not products.is_widened(values.half())
+    monkeypatch.setattr(dense, "available", lambda: False)
+    monkeypatch.setattr(products.platform, "machine", lambda: "aarch64")
+    assert not products.is_widened(values.bfloat16())
 
 
 def test_what_onednn_is_taken_for(monkeypatch: pytest.MonkeyPatch) -> None:
