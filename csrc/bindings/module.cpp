@@ -8,6 +8,7 @@ void register_crf(pybind11::module_& module);
 void register_dense(pybind11::module_& module);
 void register_gated(pybind11::module_& module);
 void register_mlp(pybind11::module_& module);
+void register_sparse(pybind11::module_& module);
 void register_step(pybind11::module_& module);
 void register_viterbi(pybind11::module_& module);
 void register_infer(pybind11::module_& module);
@@ -21,6 +22,7 @@ PYBIND11_MODULE(_ops, module) {
   bioner::bindings::register_dense(module);
   bioner::bindings::register_gated(module);
   bioner::bindings::register_mlp(module);
+  bioner::bindings::register_sparse(module);
   bioner::bindings::register_step(module);
   bioner::bindings::register_viterbi(module);
   bioner::bindings::register_infer(module);

@@ -79,9 +79,8 @@ def test_bfloat16(
     right_layout: Callable[[Tensor], Tensor],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(products, "_is_slow_in_bfloat16", lambda: widened)
+    monkeypatch.setattr(products, "widens", lambda: widened)
     left, right = random(9, 30).bfloat16(), random(30, 7, seed=1).bfloat16()
-    assert products.is_widened(left) == widened
     expected = left.double() @ right.double()
     for out in (None, torch.full((9, 7), float("nan"), dtype=torch.bfloat16)):
         found = products.mm(left_layout(left), right_layout(right), out)
@@ -91,16 +90,89 @@ def test_bfloat16(
 
 
 def test_what_is_widened(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = random(1, 1)
-    monkeypatch.setattr(products.platform, "machine", lambda: "x86_64")
-    for slow in (True, False):
-        monkeypatch.setattr(dense, "available", lambda slow=slow: not slow)
-        assert products.is_widened(values.bfloat16()) == slow
-        assert not products.is_widened(values)
-        assert not products.is_widened(values.half())
-    monkeypatch.setattr(dense, "available", lambda: False)
-    monkeypatch.setattr(products.platform, "machine", lambda: "aarch64")
-    assert not products.is_widened(values.bfloat16())
+    for machine, available, expected in (
+        ("x86_64", False, True),
+        ("x86_64", True, False),
+        ("aarch64", False, False),
+    ):
+        monkeypatch.setattr(products.platform, "machine", lambda machine=machine: machine)
+        monkeypatch.setattr(dense, "available", lambda available=available: available)
+        assert products.widens() == expected
+
+
+# Columns below, at and beyond vectors, blocks and two threads' shares of every level.
+@pytest.mark.parametrize(
+    ("dtype", "tolerance"), [(torch.float64, 1e-13), (torch.float32, 5e-5), (torch.bfloat16, 4e-3)]
+)
+@pytest.mark.parametrize(("rows", "summed"), [(1, 1), (5, 30), (40, 9), (3, 700)])
+@pytest.mark.parametrize("columns", [1, 16, 100, 333])
+@pytest.mark.parametrize("share", [0.0, 0.1, 1.0])
+def test_sparse(
+    simd_level: str, dtype: torch.dtype, tolerance: float, rows: int, summed: int, columns: int, share: float
+) -> None:
+    left = random(rows, summed).to(dtype)
+    left[torch.rand(rows, summed, generator=torch.Generator().manual_seed(2)) >= share] = 0
+    right = random(summed, columns, seed=1).to(dtype)
+    out = torch.full((rows, columns), float("nan"), dtype=dtype)
+    assert products.sparse_mm(left, right, out) is out
+    expected = left.double() @ right.double()
+    torch.testing.assert_close(out.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_sparse_without_rows_columns_or_sums(simd_level: str) -> None:
+    for rows, summed, columns in ((0, 3, 4), (3, 0, 4), (3, 4, 0)):
+        out = torch.full((rows, columns), float("nan"))
+        products.sparse_mm(random(rows, summed), random(summed, columns), out)
+        assert torch.equal(out, torch.zeros(rows, columns))
+
+
+def test_sparse_leaves_out_what_is_zero(simd_level: str) -> None:
+    right = torch.full((3, 40), float("nan"))
+    right[1] = 2
+    left = torch.tensor([[0.0, 3.0, -0.0], [0.0, 0.0, 0.0], [float("inf"), 0.0, 0.0]])
+    out = products.sparse_mm(left, right, torch.empty(3, 40))
+    assert (out[0] == 6).all()
+    assert (out[1] == 0).all()
+    assert out[2].isnan().all()
+
+
+def test_sparse_rounds_as_torch(simd_level: str) -> None:
+    values = torch.tensor(
+        [1.0, 1 + 2**-8, 1 + 3 * 2**-8, -1 - 2**-8, 3e38, 1e-40, float("inf"), float("nan")]
+    )
+    left, right = (
+        torch.ones(1, 2).bfloat16(),
+        torch.stack([values.bfloat16(), (values - values.bfloat16()).bfloat16()]),
+    )
+    right[1] = right[1].nan_to_num(0)
+    expected = (left.float() @ right.float()).bfloat16()
+    found = products.sparse_mm(left, right, torch.empty(1, len(values), dtype=torch.bfloat16))
+    torch.testing.assert_close(found, expected, rtol=0, atol=0, equal_nan=True)
+
+
+def test_sparse_does_not_depend_on_threads() -> None:
+    left, right = F.relu(random(200, 300)), random(300, 1000, seed=1)
+    before, made = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            made.append(products.sparse_mm(left, right, torch.empty(200, 1000)))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(made[0], made[1])
+    assert torch.equal(made[0], made[2])
+
+
+def test_sparse_refuses_what_does_not_fit() -> None:
+    left, right = random(2, 3), random(3, 4)
+    with pytest.raises(ValueError, match="right"):
+        products.sparse_mm(left, random(2, 4), torch.empty(2, 4))
+    with pytest.raises(ValueError, match="out"):
+        products.sparse_mm(left, right, torch.empty(4, 2))
+    with pytest.raises(TypeError, match="left"):
+        products.sparse_mm(left.half(), right.half(), torch.empty(2, 4).half())
+    with pytest.raises(TypeError, match="right"):
+        products.sparse_mm(left, right.double(), torch.empty(2, 4))
 
 
 def test_what_onednn_is_taken_for(monkeypatch: pytest.MonkeyPatch) -> None:

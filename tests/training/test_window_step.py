@@ -121,6 +121,34 @@ def test_a_phase_trains_its_own_heads_only() -> None:
     assert {name.split(".")[1] for name in changed} == {"0"}
 
 
+@pytest.mark.parametrize("form", ["packed", "gathered"])
+@pytest.mark.parametrize("hidden", [(64,), (40, 24)])
+def test_sparse_products_are_those_of_all_values(
+    form: str, hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind strong dropout gradients are multiplied without their zeros: the same numbers."""
+    zeros, multiply = [], products.sparse_mm
+
+    def watched(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+        zeros.append(float((left == 0).double().mean()))
+        return multiply(left, right, out)
+
+    monkeypatch.setattr(products, "sparse_mm", watched)
+    nets = [network("cnn", "multi-output", hidden, 0.75, 40).double() for _ in range(2)]
+    made = []
+    for net, share in zip(nets, (0.75, 0.76), strict=True):
+        monkeypatch.setattr("bioner_fast.training.window_step.SPARSE_SHARE", share)
+        torch.manual_seed(3)
+        step = make_step(net, optimizer(net, "adam"))
+        for number in range(5):
+            step(batch(text(), form, torch.Generator().manual_seed(number), (0, 1)))
+        made.append(net.state_dict())
+        assert len(zeros) == 10  # by the first network, for the last layer only: its weight and its input
+    assert min(zeros) > 0.75
+    for name, value in made[0].items():
+        torch.testing.assert_close(made[1][name], value, rtol=0, atol=1e-12, msg=name)
+
+
 @pytest.mark.parametrize("arch", ["cnn", "mlp"])
 @pytest.mark.parametrize("form", ["packed", "gathered"])
 def test_dropout_and_bfloat16_change_little(arch: str, form: str) -> None:

@@ -37,20 +37,38 @@ def mm(left: Tensor, right: Tensor, out: Tensor | None = None) -> Tensor:
     """
     if by_onednn(left):
         return onednn(left, right)
-    if is_widened(left):
+    if left.dtype == torch.bfloat16 and not left.is_cuda and widens():
         sums = mm(left.float(), right.float())
-        return sums.to(left.dtype) if out is None else out.copy_(sums)
+        return sums.bfloat16() if out is None else out.copy_(sums)
     return torch.mm(left, right, out=out)
 
 
-def is_widened(values: Tensor) -> bool:
-    """Whether :func:`mm` multiplies matrices like this one in float32, and rounds the result."""
-    return values.dtype == torch.bfloat16 and not values.is_cuda and _is_slow_in_bfloat16()
+def widens() -> bool:
+    """Whether :func:`mm` multiplies bfloat16 in float32 on this CPU, and rounds the result.
 
-
-def _is_slow_in_bfloat16() -> bool:
-    """An x86 processor with neither AMX nor a worthwhile AVX512-BF16, or BIONER_SIMD leaves these out."""
+    It does on x86 without AMX and without a worthwhile AVX512-BF16, and where BIONER_SIMD leaves these out.
+    """
     return platform.machine() in ("x86_64", "AMD64") and not dense.available()
+
+
+def sparse_mm(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
+    """``left @ right``, where most of ``left`` is zero, on a CPU.
+
+    Args:
+        left: bfloat16 (sums are float32), float32 or float64 [M, K].
+        right: [K, N], of the same type. Where ``left`` is zero it may hold anything.
+        out: [M, N], of the same type; written, and returned.
+
+    Raises:
+        ValueError, TypeError: shapes or dtypes do not fit.
+
+    Example:
+        >>> sparse_mm(torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.empty(2, 2))
+        tensor([[1., 2.],
+                [3., 4.]])
+    """
+    _native.call("sparse_multiply", out, left, right, out)
+    return out
 
 
 def by_onednn(values: Tensor) -> bool:
