@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from bioner_fast.files import sha256
 from bioner_fast.training.loop import Trainer
+from bioner_fast.training.progress import Progress
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
@@ -55,9 +57,19 @@ def test_a_first_phase_of_another_run_gives_the_same_bits(
         steps += 1
         original(self, *arguments)
 
+    began = []
+
+    class Watched(Progress):
+        def __init__(self, total: int, done: int = 0, *, shown: bool = True) -> None:
+            began.append(done)
+            super().__init__(total, done, shown=shown)
+
     monkeypatch.setattr(Trainer, "_epoch", epoch)
+    monkeypatch.setattr("bioner_fast.training.loop.Progress", Watched)
     shared = train(small((pos, disease), tmp_path / "shared", **settings), first_phase=shelf)
     assert steps == 4  # of the second phase
+    history = [json.loads(line) for line in (tmp_path / "alone/metrics.jsonl").read_text().splitlines()]
+    assert began == [max(record["step"] for record in history if record["phase"] == 1)]  # for the time left
     for name in ("weights", "embeddings"):
         assert sha256(shared.model / f"{name}.safetensors") == sha256(alone.model / f"{name}.safetensors")
     assert (tmp_path / "shared/metrics.jsonl").read_text() == (tmp_path / "alone/metrics.jsonl").read_text()

@@ -129,6 +129,13 @@ class Trainer:
             TrainingInterrupted: the user stopped it; a checkpoint is saved.
             BionerError: the loss is not finite.
         """
+        if (
+            self.first_phase is not None
+            and self.at.step == 0
+            and (kept := first_phase.take(self, self.first_phase))
+        ):
+            self.at, self.shared = kept, True
+            self._next_phase()
         total = sum(self._steps(phase) for phase in self.phases)
         try:
             with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
@@ -144,13 +151,6 @@ class Trainer:
             self.at.epoch = -1
             self._evaluate(self.phases[0])
             self.at.epoch = 0
-        if (
-            self.first_phase is not None
-            and self.at.step == 0
-            and (kept := first_phase.take(self, self.first_phase))
-        ):
-            self.at, self.shared = kept, True
-            self._next_phase()
         while self.at.phase < len(self.phases):
             phase = self.phases[self.at.phase]
             while self.at.epoch < phase.epochs and not self._out_of_patience(progress):
