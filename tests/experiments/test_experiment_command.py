@@ -170,6 +170,13 @@ def test_the_first_phase_of_dependent_runs_is_trained_once(data: Path, tmp_path:
     results = Store(out).results()
     assert sorted(result["resumed"] for result in results) == [False, True]
     assert not (out / "phases").exists()
+    # One after the other, by a call for each: what the second needs is kept for it.
+    apart = tmp_path / "apart"
+    for number, result in enumerate(results):
+        options = quick_options(data, apart, *more, "--only", result["id"])
+        assert run(["experiment", "dependent", *options]) == 0
+        assert (apart / "phases").exists() == (number == 0)
+    assert sorted(result["resumed"] for result in Store(apart).results()) == [False, True]
     # Each alone, in a folder of its own, gives the same.
     for result in results:
         alone = tmp_path / result["id"]

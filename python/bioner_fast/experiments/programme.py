@@ -54,12 +54,8 @@ class Programme:
     replication: bool = True
     command: str = ""
 
-    def runs(self) -> dict[str, Run]:
-        """The runs by id: all of seed 1 first, and in the order of the studies; none occurs twice.
-
-        Raises:
-            UsageError: no run matches a pattern of ``only``, or the settings do not fit a run.
-        """
+    def planned(self) -> dict[str, Run]:
+        """All runs by id, whatever ``only`` says: seed 1 first, in the order of the studies; each once."""
         cells: dict[Run, None] = dict.fromkeys(
             run for study in self.studies for run in (study.required if self.required else study.runs)
         )
@@ -68,6 +64,15 @@ class Programme:
             for cell in cells:
                 run = replace(cell, seed=seed)
                 found[self.id(run)] = run
+        return found
+
+    def runs(self) -> dict[str, Run]:
+        """Those of :meth:`planned` that are to be done: what matches ``only``, and what that starts from.
+
+        Raises:
+            UsageError: no run matches a pattern of ``only``, or the settings do not fit a run.
+        """
+        found = self.planned()
         if not self.only:
             return found
         kept: set[str] = set()
@@ -197,9 +202,7 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     progress = Progress(programme, todo)
     if work:
         run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)
-    _forget_origins(programme, store, runs)
-    if not progress.failed and not progress.busy:
-        shutil.rmtree(store.path / "phases", ignore_errors=True)
+    _forget(programme, store)
     return progress
 
 
@@ -231,18 +234,17 @@ def left(programme: Programme, store: Store, runs: Mapping[str, Run]) -> dict[st
     return {name: run for name, run in runs.items() if name in todo}
 
 
-def _forget_origins(programme: Programme, store: Store, runs: Mapping[str, Run]) -> None:
-    """Delete the models that were kept for other runs to start from, once no run needs them."""
+def _forget(programme: Programme, store: Store) -> None:
+    """Delete what was kept to start runs from, once none needs it, those that ``only`` left out included."""
+    undone = {name: run for name, run in programme.planned().items() if store.result(name) is None}
+    if all(_first_phase(programme.config(run)) is None for run in undone.values()):
+        shutil.rmtree(store.path / "phases", ignore_errors=True)
     if programme.keep_models:
         return
-    needed: dict[str, bool] = {}
-    for name, run in runs.items():
-        if (origin := run.origin()) is not None:
-            key = programme.id(origin)
-            needed[key] = needed.get(key, False) or store.result(name) is None
-    for name, wanted in needed.items():
-        if not wanted:
-            shutil.rmtree(store.folder(name) / "model", ignore_errors=True)
+    origins = {programme.id(origin) for run in programme.planned().values() if (origin := run.origin())}
+    needed = {programme.id(origin) for run in undone.values() if (origin := run.origin())}
+    for name in origins - needed:
+        shutil.rmtree(store.folder(name) / "model", ignore_errors=True)
 
 
 def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
@@ -251,7 +253,7 @@ def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:
     if (origin := run.origin()) is not None:
         after = str(store.folder(programme.id(origin)))
         config["init_from"] = str(store.folder(programme.id(origin)) / "model")
-    is_origin = any(run == other.origin() for other in programme.runs().values())
+    is_origin = any(run == other.origin() for other in programme.planned().values())
     return {
         "folder": str(store.folder(name)),
         "after": after,
