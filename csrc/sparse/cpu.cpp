@@ -32,7 +32,7 @@ class Memory {
   std::int64_t count_ = 0;
 };
 
-// Vectors may begin anywhere, but are read twice as fast where they lie on one cache line.
+// A vector that lies on two cache lines is read as two.
 void* on_line(double* memory) {
   constexpr std::uintptr_t kLine = 64;
   return reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(memory) + kLine - 1) / kLine * kLine);

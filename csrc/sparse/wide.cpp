@@ -1,3 +1,3 @@
-// Sparse products: the code for 512 bits, compiled for AVX2 registers.
+// Sparse products: as for AVX2; other kernels have code for 512 bits in AVX2 registers at this level.
 #define BIONER_LEVEL wide
 #include "sparse/isa-inl.h"

@@ -175,8 +175,11 @@ def test_the_first_phase_of_dependent_runs_is_trained_once(data: Path, tmp_path:
     for number, result in enumerate(results):
         options = quick_options(data, apart, *more, "--only", result["id"])
         assert run(["experiment", "dependent", *options]) == 0
+        other = quick_options(data, apart, *more, "--only", "cnn-single-Aa")
+        assert run(["experiment", "single", *other]) == 0  # it knows nothing of dependent runs
         assert (apart / "phases").exists() == (number == 0)
-    assert sorted(result["resumed"] for result in Store(apart).results()) == [False, True]
+    dependent = [again for again in Store(apart).results() if again["run"].sharing == "dependent"]
+    assert sorted(again["resumed"] for again in dependent) == [False, True]
     # Each alone, in a folder of its own, gives the same.
     for result in results:
         alone = tmp_path / result["id"]

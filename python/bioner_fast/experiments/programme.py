@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
+import glob
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -215,6 +217,10 @@ def _first_phase(config: Mapping[str, Any]) -> tuple[str, int] | None:
     return (config["tasks"][0], config["seed"]) if shared else None
 
 
+def _first_phases(programme: Programme, runs: Iterable[Run]) -> set[tuple[str, int]]:
+    return {phase for run in runs if (phase := _first_phase(programme.config(run)))}
+
+
 def _in_turn(work: list[Job]) -> list[Job]:
     """Let dependent runs with the same first phase wait for the one that trains it."""
     leaders: dict[tuple[str, int], str] = {}
@@ -236,13 +242,17 @@ def left(programme: Programme, store: Store, runs: Mapping[str, Run]) -> dict[st
 
 def _forget(programme: Programme, store: Store) -> None:
     """Delete what was kept to start runs from, once none needs it, those that ``only`` left out included."""
-    undone = {name: run for name, run in programme.planned().items() if store.result(name) is None}
-    if all(_first_phase(programme.config(run)) is None for run in undone.values()):
-        shutil.rmtree(store.path / "phases", ignore_errors=True)
+    planned = programme.planned()
+    undone = [run for name, run in planned.items() if store.result(name) is None]
+    for task, seed in _first_phases(programme, planned.values()) - _first_phases(programme, undone):
+        for folder in (store.path / "phases").glob(f"{glob.escape(Path(task).name)}-s{seed}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
+    with suppress(OSError):  # not there, or not empty: other programmes share the folder
+        (store.path / "phases").rmdir()
     if programme.keep_models:
         return
-    origins = {programme.id(origin) for run in programme.planned().values() if (origin := run.origin())}
-    needed = {programme.id(origin) for run in undone.values() if (origin := run.origin())}
+    origins = {programme.id(origin) for run in planned.values() if (origin := run.origin())}
+    needed = {programme.id(origin) for run in undone if (origin := run.origin())}
     for name in origins - needed:
         shutil.rmtree(store.folder(name) / "model", ignore_errors=True)
 

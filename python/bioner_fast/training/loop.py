@@ -129,15 +129,15 @@ class Trainer:
             TrainingInterrupted: the user stopped it; a checkpoint is saved.
             BionerError: the loss is not finite.
         """
-        if (
-            self.first_phase is not None
-            and self.at.step == 0
-            and (kept := first_phase.take(self, self.first_phase))
-        ):
-            self.at, self.shared = kept, True
-            self._next_phase()
-        total = sum(self._steps(phase) for phase in self.phases)
         try:
+            if (
+                self.first_phase is not None
+                and self.at.step == 0
+                and (kept := first_phase.take(self, self.first_phase))
+            ):
+                self.at, self.shared = kept, True
+                self._next_phase()
+            total = sum(self._steps(phase) for phase in self.phases)
             with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
                 self._run(progress, stop)
         finally:
