@@ -1,10 +1,11 @@
-// The product of a matrix that is mostly zeros, such as the gradient behind dropout and relu, with a dense
-// one.
+// Products behind strong dropout: of a gradient that is mostly zeros, and for outputs of which most are
+// dropped.
 #pragma once
 
 #include <cstdint>
 
 #include "core/scalar.h"
+#include "gated/gated.h"
 #include "runtime/simd.h"
 
 namespace bioner::sparse {
@@ -22,7 +23,23 @@ struct Product {
   void* out;          // [M, N]
 };
 
+// out = drop(relu(left right^T + bias)), a hidden layer: what is dropped is not multiplied. Sums are float32
+// for bfloat16, and rounded to it before the bias is added, as those of a dense product are. What an entry of
+// `out` is made of depends on neither the threads nor the other entries.
+struct Kept {
+  std::int64_t rows;    // M
+  std::int64_t summed;  // K
+  std::int64_t units;   // N
+  Scalar scalar;        // of left and right
+  gated::Drop drop;
+  const void* left;   // [M, K]
+  const void* right;  // [N, K]
+  const void* bias;   // [N], float32 for bfloat16
+  void* out;          // [M, N], as bias
+};
+
 // `threads` as in parallel_for.
 void multiply(const Product& op, simd::Level level, int threads);
+void kept(const Kept& op, simd::Level level, int threads);
 
 }  // namespace bioner::sparse

@@ -39,6 +39,16 @@ def simd_level(request: pytest.FixtureRequest) -> Iterator[str]:
     _ops.force_simd("")
 
 
+@pytest.fixture(params=[*_ops.simd_levels(), "avx512_base"])
+def sparse_level(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Every SIMD level that can run here, and AVX-512 without instructions for bfloat16, forced."""
+    if request.param == "avx512_base" and request.param not in _ops.simd_extensions():
+        pytest.skip("this processor has no AVX-512")
+    _ops.force_simd(request.param)
+    yield request.param
+    _ops.force_simd("")
+
+
 @pytest.fixture(params=["avx512_bf16", "avx512_amx"])
 def dense_level(request: pytest.FixtureRequest) -> Iterator[str]:
     """Every extension that dense layers in bfloat16 have kernels for, forced."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -126,14 +128,19 @@ def test_a_phase_trains_its_own_heads_only() -> None:
 def test_sparse_products_are_those_of_all_values(
     form: str, hidden: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Behind strong dropout gradients are multiplied without their zeros: the same numbers."""
-    zeros, multiply = [], products.sparse_mm
+    """Behind strong dropout only what it keeps is multiplied: the same numbers."""
+    zeros, multiply, layers, keep = [], products.sparse_mm, [], products.kept_units
 
     def watched(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         zeros.append(float((left == 0).double().mean()))
         return multiply(left, right, out)
 
+    def counted(*arguments: Any) -> Tensor:
+        layers.append(arguments[1].shape)
+        return keep(*arguments)
+
     monkeypatch.setattr(products, "sparse_mm", watched)
+    monkeypatch.setattr(products, "kept_units", counted)
     nets = [network("cnn", "multi-output", hidden, 0.75, 40).double() for _ in range(2)]
     made = []
     for net, share in zip(nets, (0.75, 0.76), strict=True):
@@ -143,7 +150,10 @@ def test_sparse_products_are_those_of_all_values(
         for number in range(5):
             step(batch(text(), form, torch.Generator().manual_seed(number), (0, 1)))
         made.append(net.state_dict())
-        assert len(zeros) == 10  # by the first network, for the last layer only: its weight and its input
+        # By the first network, for the last layer only: its output, the gradients of its weight and input.
+        assert len(layers) == 5
+        assert len(zeros) == 10
+    assert {shape[0] for shape in layers} == {hidden[-1]}
     assert min(zeros) > 0.75
     for name, value in made[0].items():
         torch.testing.assert_close(made[1][name], value, rtol=0, atol=1e-12, msg=name)

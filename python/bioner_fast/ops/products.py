@@ -71,6 +71,30 @@ def sparse_mm(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
     return out
 
 
+def kept_units(left: Tensor, right: Tensor, bias: Tensor, seed: int, share: float, out: Tensor) -> Tensor:
+    """``dropout(relu(left @ right.T + bias))`` on a CPU; what is dropped is not multiplied.
+
+    The dropout is that of :func:`bioner_fast.ops.gated.dropout`.
+
+    Args:
+        left: [M, K], float32, float64, or bfloat16, of which sums are float32 and then rounded, as :func:`mm`
+            does.
+        right: [N, K], of the same type.
+        bias: [N], of the same type, or float32 beside bfloat16.
+        seed, share: of the dropout; a share of 0 keeps all.
+        out: [M, N], as ``bias``; written, and returned.
+
+    Raises:
+        ValueError, TypeError: shapes, dtypes or the share do not fit.
+
+    Example:
+        >>> kept_units(torch.ones(1, 2), torch.eye(2), torch.tensor([1.0, -3.0]), 0, 0.0, torch.empty(1, 2))
+        tensor([[2., 0.]])
+    """
+    _native.call("sparse_kept", out, left, right, bias, seed, share, out)
+    return out
+
+
 def by_onednn(values: Tensor) -> bool:
     """Whether :func:`mm` takes oneDNN for matrices like this one."""
     return values.dtype == torch.float32 and not values.is_cuda and _is_faster()

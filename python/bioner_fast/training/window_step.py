@@ -30,8 +30,8 @@ from bioner_fast.training.step import Step
 # Heads with more tags are faster by Torch's products.
 NATIVE_TAGS = 12
 
-# Dropout that leaves so few values behind it (relu takes half of what is kept) that their products are faster
-# without the zeros.
+# Dropout that keeps so few values that their products are faster without the others (and of a gradient, relu
+# takes half of what is kept).
 SPARSE_SHARE = 0.5
 
 
@@ -63,8 +63,10 @@ class WindowStep(Step):
             and optimizer.clip == 0
             and (dense.in_tiles() if network.shape.filter_widths else dense.available())
         )
-        # Where Torch multiplies bfloat16 by instructions for it, it does not gain by leaving out zeros.
-        self.sparse = self.product != torch.bfloat16 or products.widens()
+        # Tiles of AMX do not gain by leaving out zeros; on ARM it was not measured.
+        self.sparse = self.product != torch.bfloat16 or (
+            products.widens() or (dense.available() and not dense.in_tiles())
+        )
         self.words = network.embedding.words.detach()
         if not network.embedding.tune_words:
             self.words = network.low_words(self.product)
@@ -79,6 +81,10 @@ class WindowStep(Step):
         if self.product == weight.dtype:
             return weight.detach().view(len(weight), -1)
         return self.optimizer.low_copy(name, self.product).view(len(weight), -1)
+
+    def drops_much(self, share: float) -> bool:
+        """Whether what dropout takes from a layer is left out of its products."""
+        return self.sparse and not self.tiles and share >= SPARSE_SHARE
 
     def gradient_buffers(
         self, n: int, width: int, rows: bool, sparse: bool = False
@@ -337,17 +343,22 @@ class _TowerPass:
         self.operands: list[dense.Operand] = []
         for number, layer, share in self.layers():
             weight, read = f"{self.name}.hidden.{number}.weight", self.read[-1]
-            sums = owner.buffers.new("sums", (len(read), layer.out_features), owner.product)
+            dtype = layer.weight.dtype if number == last else owner.product
+            size = len(read), layer.out_features
+            out = owner.buffers.new(f"units {self.name} {number}", size, dtype)
+            self.read.append(out)
+            if owner.drops_much(share):
+                kernel = owner.low(weight, layer.weight)
+                products.kept_units(read, kernel, layer.bias, gated.seeds(1)[0], share, out)
+                continue
+            sums = owner.buffers.new("sums", size, owner.product)
             if owner.tiles:
                 x = dense.operand(read, layer.in_features, owner.buffers.low(weight))
                 self.operands.append(x)
                 dense.forward(x, owner.optimizer.blocks(weight), sums)
             else:
                 sums = products.mm(read, owner.low(weight, layer.weight).t(), out=sums)
-            dtype = layer.weight.dtype if number == last else owner.product
-            out = owner.buffers.new(f"units {self.name} {number}", sums.shape, dtype)
             step.units(sums, layer.bias, gated.seeds(1)[0] if share > 0 else 0, share, out)
-            self.read.append(out)
         return self.read[-1]
 
     def backward(self, inputs: _Convolved | _Whole, grad: Tensor, gradients: dict[str, Gradient]) -> None:
@@ -388,7 +399,7 @@ class _TowerPass:
     ) -> tuple[Gradient, Tensor]:
         """As :meth:`_backward_tiles`, by Torch's products or sparse ones."""
         owner, weight = self.owner, f"{self.name}.hidden.{number}.weight"
-        sparse = owner.sparse and share >= SPARSE_SHARE
+        sparse = owner.drops_much(share)
         rows, columns, read = owner.gradient_buffers(len(grad), layer.out_features, into is not None, sparse)
         step.units_grad(grad, self.read[number + 1], share, rows, columns, bias)
         made = owner.buffers.new(f"grad {weight}", layer.weight.shape, owner.product)
