@@ -134,14 +134,18 @@ def test_sparse_without_rows_columns_or_sums(sparse_level: str) -> None:
         assert torch.equal(out, torch.zeros(rows, columns))
 
 
-def test_sparse_leaves_out_what_is_zero(sparse_level: str) -> None:
-    right = torch.full((3, 40), float("nan"))
-    right[1] = 2
-    left = torch.tensor([[0.0, 3.0, -0.0], [0.0, 0.0, 0.0], [float("inf"), 0.0, 0.0]])
-    out = products.sparse_mm(left, right, torch.empty(3, 40))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sparse_leaves_out_what_is_zero(sparse_level: str, dtype: torch.dtype) -> None:
+    right = torch.full((4, 40), float("nan"), dtype=dtype)
+    right[1], right[3] = 2, float("inf")
+    left = torch.tensor(
+        [[0.0, 3.0, -0.0, 0.0], [0.0, 0.0, 0.0, 0.0], [float("inf"), 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]
+    )
+    out = products.sparse_mm(left.to(dtype), right, torch.empty(4, 40, dtype=dtype))
     assert (out[0] == 6).all()
     assert (out[1] == 0).all()
     assert out[2].isnan().all()
+    assert (out[3] == float("inf")).all()
 
 
 def test_sparse_rounds_as_torch(sparse_level: str) -> None:
