@@ -184,6 +184,7 @@ BIONER_INLINE void dots(const G* BIONER_RESTRICT left, const G* BIONER_RESTRICT 
 // Rows of `from`, zeros after their values.
 template <typename G>
 void pad(const G* from, std::int64_t rows, std::int64_t summed, std::int64_t stride, G* to) {
+  if (summed == 0) return;  // `from` may be null
   for (std::int64_t r = 0; r < rows; ++r) {
     memcpy(to + r * stride, from + r * summed, static_cast<std::size_t>(summed) * sizeof(G));
     memset(to + r * stride + summed, 0, static_cast<std::size_t>(stride - summed) * sizeof(G));
