@@ -4,7 +4,7 @@ Torch multiplies float32 matrices by MKL, whose code for AVX-512 is for Intel's 
 takes that for AVX2. oneDNN, which Torch has for other products, takes AVX-512 on all.
 
 Matrices of bfloat16 it multiplies on every processor, but where that has no instruction for it at a fifth of
-the speed of float32. There they are widened, which is exact, and the sums are rounded: the same product.
+the speed of float32, or less. There they are widened, which is exact, and sums are rounded: the same product.
 """
 
 from __future__ import annotations
