@@ -202,6 +202,31 @@ def test_divergence_ends_in_a_sentence(tmp_path: Path, disease: Path) -> None:
         train(small((disease,), tmp_path / "run", arch="mlp", learning_rate=1e30))
 
 
+@pytest.mark.parametrize(
+    ("precision", "rate", "what"),
+    [("float16", 1e6, r"embedding\.words has a weight of 99\d+"), ("float32", 1e39, "of (inf|nan)")],
+)
+def test_weights_that_no_loss_shows_are_divergence_too(
+    tmp_path: Path, disease: Path, precision: str, rate: float, what: str
+) -> None:
+    # One step, whose loss is of the weights before it.
+    changes = {"batch_size": 10_000, "epochs": 1, "optimizer": "adam", "learning_rate": rate}
+    with pytest.raises(BionerError, match=f"training diverged: .*{what} after step 1; try a smaller"):
+        train(small((disease,), tmp_path / "run", arch="mlp", vector_precision=precision, **changes))
+    assert not (tmp_path / "run" / "model").exists()
+
+
+@pytest.mark.parametrize("tune_vectors", [False, True])
+def test_vectors_too_large_for_the_model_are_refused(
+    tmp_path: Path, disease: Path, tune_vectors: bool
+) -> None:
+    file = tmp_path / "v.txt"
+    file.write_text("2 2\na 70000 1\nb 1 2\n")
+    changes: dict[str, Any] = {"vectors": str(file), "tune_vectors": tune_vectors}
+    with pytest.raises(BionerError, match="do not fit float16; give --vector-precision float32"):
+        train(small((disease,), tmp_path / "run", **changes))
+
+
 def test_missing_data_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BionerError):
         train(small(("nothing-here",), tmp_path / "run"))

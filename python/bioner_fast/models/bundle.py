@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bioner_fast.models.base import Network
 
 FORMAT_VERSION = 1
-PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+STORED_PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
 
 _FACTS = "bundle.json"
 _WEIGHTS = "weights.safetensors"
@@ -192,9 +192,9 @@ def save_bundle(
         UsageError: an unknown precision, or vectors too large for float16.
         BionerError: the folder exists and ``force`` is false.
     """
-    if precision not in PRECISIONS:
+    if precision not in STORED_PRECISIONS:
         raise UsageError(
-            f"precision of word vectors must be one of {', '.join(PRECISIONS)}, not {precision!r}"
+            f"precision of word vectors must be one of {', '.join(STORED_PRECISIONS)}, not {precision!r}"
         )
     schema = FeatureSchema() if schema is None else schema
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
@@ -204,7 +204,7 @@ def save_bundle(
         raise ValueError(
             f"word_table: expected {len(vocabulary) + 2} rows (padding, unknown, words), found {len(table)}"
         )
-    stored = table.to(PRECISIONS[precision]).contiguous()
+    stored = table.to(STORED_PRECISIONS[precision]).contiguous()
     if not bool(torch.isfinite(stored).all()):
         raise UsageError(f"the word vectors do not fit {precision} or are not finite; store them as float32")
     facts = {

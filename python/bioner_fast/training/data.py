@@ -146,14 +146,15 @@ def _word_table(
             f"{config.vectors}: some vectors have an infinity or NaN in them, which training would spread; "
             "train on another file"
         )
-    if not config.tune_vectors and config.vector_precision == "float16":
-        # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
+    if config.vector_precision == "float16":
         rounded = table.half()
         if not bool(torch.isfinite(rounded).all()):
             raise UsageError(
                 "--vector-precision: these vectors do not fit float16; give --vector-precision float32"
             )
-        table = rounded.float()
+        if not config.tune_vectors:
+            # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
+            table = rounded.float()
     return vocabulary, table
 
 

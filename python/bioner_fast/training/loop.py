@@ -18,7 +18,7 @@ from torch import Tensor
 
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
-from bioner_fast.models.bundle import TaskHead
+from bioner_fast.models.bundle import STORED_PRECISIONS, TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
 from bioner_fast.training import first_phase
 from bioner_fast.training.averaging import Average
@@ -127,7 +127,7 @@ class Trainer:
 
         Raises:
             TrainingInterrupted: the user stopped it; a checkpoint is saved.
-            BionerError: the loss is not finite.
+            BionerError: the loss or a weight is not finite, or a word vector too large to be stored.
         """
         try:
             if (
@@ -239,11 +239,25 @@ class Trainer:
             self.at.loss_sum += loss
         mean: float = sum(losses) / len(losses)
         if not math.isfinite(mean):
-            raise BionerError(
-                f"training diverged: the loss is {mean} around step {self.at.step}; try a smaller "
-                f"--learning-rate (it is {self.config.learning_rate:g})"
-            )
+            raise self._diverged(f"the loss is {mean} around step {self.at.step}")
         return mean
+
+    def _diverged(self, how: str) -> BionerError:
+        return BionerError(
+            f"training diverged: {how}; try a smaller --learning-rate (it is {self.config.learning_rate:g})"
+        )
+
+    def _check_weights(self, phase: Phase) -> None:
+        """A loss does not show all: it is of the weights before a step, and dead units hide theirs."""
+        words = self.network.word_table_key
+        weights = dict(self.network.learning(phase.heads))
+        if self.config.tune_vectors:
+            weights[words] = self.network.embedding.words
+        bounds = torch.stack([torch.stack(torch.aminmax(weight.detach())) for weight in weights.values()])
+        stored = STORED_PRECISIONS[self.config.vector_precision]
+        for name, largest in zip(weights, bounds.abs().amax(dim=1).tolist(), strict=True):
+            if not largest <= torch.finfo(stored if name == words else torch.float32).max:  # NaN is not
+                raise self._diverged(f"{name} has a weight of {largest:g} after step {self.at.step}")
 
     def _evaluate(self, phase: Phase) -> None:
         """Begin an evaluation; :meth:`_settle` ends it."""
@@ -261,6 +275,7 @@ class Trainer:
             return record
 
         with nullcontext() if self.average is None else self.average.in_place():
+            self._check_weights(phase)
             self._judged = self._snapshot()
             self.judge.begin(self._judged, evaluate)
 
