@@ -12,6 +12,7 @@ import torch
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.loop import Trainer
 from bioner_fast.training.sampling import Batch
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
@@ -135,6 +136,20 @@ def test_what_does_not_fit_is_refused(
         train(tuning(folder, ("Disease",), tmp_path / "out", **changes))
     assert message in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_weights_that_are_not_finite_are_refused(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = Trainer.run
+
+    def spoilt(self: Trainer) -> None:
+        self.network.get_parameter("heads.0.bias").data[0] = torch.nan
+        original(self)
+
+    monkeypatch.setattr(Trainer, "run", spoilt)
+    with pytest.raises(BionerError, match=r"--init-from .*model: heads\.0\.bias has a weight of nan, which"):
+        train(tuning(folder, ("Disease",), tmp_path / "out", average=0.0))
 
 
 def test_another_architecture_is_refused(folder: Path, tmp_path: Path) -> None:

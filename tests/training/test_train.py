@@ -15,6 +15,7 @@ from bioner_fast.data.scoring import score
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.training import loop
+from bioner_fast.training import train as training
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
@@ -102,6 +103,14 @@ def test_dependent(tmp_path: Path, pos: Path, disease: Path) -> None:
     assert {"IN", "NN", "B"} <= set(result.tasks["words-pos"]["test"]["tags"])
 
 
+def test_patience_is_of_the_last_phase(tmp_path: Path, pos: Path, disease: Path) -> None:
+    settings = {"sharing": "dependent", "epochs": 4, "patience": 2}
+    result = train(small((pos, disease), tmp_path / "run", **settings))
+    lines = metrics(tmp_path / "run")
+    assert [line["phase"] for line in lines[:6]] == [1] * 4 + [2] * 2
+    assert result.selected_step > lines[3]["step"]
+
+
 def test_pos_alone_is_selected_on_accuracy(tmp_path: Path, pos: Path) -> None:
     result = train(small((pos,), tmp_path / "run", epochs=10))
     assert "accuracy of words-pos" in result.selection
@@ -181,6 +190,24 @@ def test_a_run_is_not_replaced_unasked(tmp_path: Path, disease: Path) -> None:
     train(small((disease,), out, epochs=2), force=True)
     assert len(metrics(out)) == 2
     assert (out / "notes.txt").read_text() == "mine"
+
+
+def test_a_run_that_was_stopped_after_training_can_be_resumed(
+    tmp_path: Path, disease: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small((disease,), tmp_path / "run", epochs=1)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "score_saved", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert (tmp_path / "run" / "model").is_dir()
+    with pytest.raises(BionerError, match="pass --resume to go on with it"):
+        train(config)
+    assert train(config, resume=True).tasks["dis"]["test"]
 
 
 def test_resuming_a_run_that_is_complete_gives_its_result(tmp_path: Path, disease: Path) -> None:

@@ -41,9 +41,8 @@ class RunFolder:
             raise BionerError(f"{self.path} is a file; choose another --out")
         found = [part for part in self._parts() if part.exists()]
         if found and not force:
-            how = (
-                "pass --resume to go on with it, " if self.config.exists() and not self.model.exists() else ""
-            )
+            begun = self.config.exists() and (self.checkpoints.exists() or not self.model.exists())
+            how = "pass --resume to go on with it, " if begun else ""
             raise BionerError(
                 f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, "
                 "or choose another --out"

@@ -249,15 +249,20 @@ class Trainer:
 
     def _check_weights(self, phase: Phase) -> None:
         """A loss does not show all: it is of the weights before a step, and dead units hide theirs."""
-        words = self.network.word_table_key
         weights = dict(self.network.learning(phase.heads))
         if self.config.tune_vectors:
-            weights[words] = self.network.embedding.words
-        bounds = torch.stack([torch.stack(torch.aminmax(weight.detach())) for weight in weights.values()])
-        stored = STORED_PRECISIONS[self.config.vector_precision]
-        for name, largest in zip(weights, bounds.abs().amax(dim=1).tolist(), strict=True):
-            if not largest <= torch.finfo(stored if name == words else torch.float32).max:  # NaN is not
-                raise self._diverged(f"{name} has a weight of {largest:g} after step {self.at.step}")
+            weights[self.network.word_table_key] = self.network.embedding.words
+        largest = torch.stack([torch.stack(torch.aminmax(w.detach())).abs().amax() for w in weights.values()])
+        held = largest.clone()
+        if self.config.tune_vectors:
+            held[-1] = held[-1].to(STORED_PRECISIONS[self.config.vector_precision])
+        for name, weight, fits in zip(weights, largest.tolist(), held.isfinite().tolist(), strict=True):
+            if fits:
+                continue
+            how = f"{name} has a weight of {weight:g}"
+            if not self.at.step:
+                raise BionerError(f"--init-from {self.config.init_from}: {how}, which a model cannot hold")
+            raise self._diverged(f"{how} after step {self.at.step}")
 
     def _evaluate(self, phase: Phase) -> None:
         """Begin an evaluation; :meth:`_settle` ends it."""
@@ -291,7 +296,7 @@ class Trainer:
             self.best, self._spare = self._judged, self.best
         else:
             self._spare = self._judged
-            at.waited += 1
+            at.waited += last_phase
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
         if self.ranks.first:
