@@ -92,6 +92,25 @@ def test_the_list_of_sentences_says_where_they_stand(tmp_path: Path) -> None:
     assert lines[1:] == ["A\ttest\t1\tB\tGene p53 .", "B\tdevel\t1\tA\tIt is IL - 2 ."]
 
 
+def test_what_the_list_says_of_other_corpora_stays(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    one, two = two_corpora(tmp_path)
+    third = write_splits(
+        tmp_path / "C",
+        train=plain("Quite another ."),
+        devel=plain("Nothing seen ."),
+        test=plain("Only here .", "New words ."),
+    )
+    whole = write_contamination([one, two, ExperimentCorpus.of(load_task(third))], out)
+    lines = (out / "contamination.tsv").read_text().splitlines()
+    assert [(o.corpus, o.train) for o in whole] == [("A", "B"), ("B", "A"), ("C", "A")]
+    assert write_contamination([one], out) == whole
+    assert write_contamination([one, two], out) == whole
+    assert (out / "contamination.tsv").read_text().splitlines() == lines
+    (out / "contamination.tsv").write_text("damaged\nx\n")
+    assert write_contamination([one, two], out) == whole[:2]
+
+
 def test_the_published_share_of_bionlp09_in_genia(shared: Path) -> None:
     corpora = find_corpora(shared / "corpora", ["BioNLP09-IOB", "GENIA-pos"])
     found = {(o.corpus, o.split): o for o, _ in overlaps(corpora)}

@@ -52,7 +52,10 @@ def started() -> Iterator[Start]:
 
     def start(command: list[str], out: Path) -> subprocess.Popen[str]:
         before = checkpoints(out)
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        # In a process group of its own, as a terminal starts it.
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
+        )
         programmes.append(process)
         deadline = time.monotonic() + 120
         while checkpoints(out) == before:
@@ -124,7 +127,9 @@ def test_a_run_is_the_training_that_train_does(whole: Path, data: Path, tmp_path
     assert sha256(ours / "predictions" / name) == sha256(theirs / "predictions" / name)
 
 
-def test_tuned_runs_go_on_from_the_joint_model(whole: Path, data: Path, tmp_path: Path) -> None:
+def test_tuned_runs_go_on_from_the_joint_model(
+    whole: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     results = {result["run"]: result for result in Store(whole).results()}
     pair = ("Aa-IOB", "Bb-IOB")
@@ -135,12 +140,28 @@ def test_tuned_runs_go_on_from_the_joint_model(whole: Path, data: Path, tmp_path
     # A tuned run whose joint model is gone makes it anew, and ends in the same scores.
     shutil.copytree(whole, out)
     shutil.rmtree(out / "runs" / tuned["id"])
-    assert run(["experiment", "best", *quick_options(data, out, "--only", "tuned-Aa")]) == 0
+    options = quick_options(data, out, "--only", "tuned-Aa")
+    capsys.readouterr()
+    assert run(["experiment", "best", *options, "--dry-run", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["runs"]) == {joint["id"], tuned["id"]}
+    assert run(["experiment", "best", *options]) == 0
     again = Store(out).result(tuned["id"])
     assert again is not None
     assert again["scores"] == tuned["scores"]
     assert again["history"] == tuned["history"]
     assert not list(out.glob("runs/*/model"))
+
+
+def test_models_that_were_asked_for_stay(data: Path, tmp_path: Path) -> None:
+    options = quick_options(data, tmp_path, "--only", "tuned")
+    for more in (["--keep-models"], [], ["--seeds", "2"]):  # those of the second seed are not
+        assert run(["experiment", "best", *options, *more]) == 0
+        models = tmp_path.glob("runs/*/model")
+        assert sorted(path.parent.name.partition("-s1-")[0] for path in models) == [
+            "best-multi-output-Aa+Bb",
+            "best-tuned-Aa",
+            "best-tuned-Bb",
+        ]
 
 
 def test_a_run_fails_with_the_one_that_it_starts_from(data: Path, tmp_path: Path) -> None:
@@ -295,6 +316,9 @@ def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path, s
     _wait_until_unlocked(out)
     assert len(Store(out).results()) < 2
 
+    # With other threads, and files that lie elsewhere: it keeps the former, and finds the latter.
+    moved = shutil.copytree(data, tmp_path / "moved")
+    command = [*command[:5], *quick_options(moved, out, *options, "--threads", "2")]
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     results = {result["run"].tasks: result for result in Store(out).results()}
@@ -308,6 +332,22 @@ def test_a_killed_programme_goes_on_where_it_stood(data: Path, tmp_path: Path, s
         assert results[result["run"].tasks]["scores"] == result["scores"]
 
 
+@pytest.mark.skipif(os.name == "nt", reason="signals to a process are POSIX")
+def test_ctrl_c_before_the_first_step_is_no_failure(data: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "bioner_fast", "experiment", "best", *quick_options(data, tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, process_group=0)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "logs").is_dir():  # the worker starts
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert not Store(tmp_path).failures()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="child processes are found in /proc")
 def test_ctrl_c_and_the_death_of_a_worker(data: Path, tmp_path: Path, started: Start) -> None:
     out = tmp_path / "out"
@@ -316,7 +356,7 @@ def test_ctrl_c_and_the_death_of_a_worker(data: Path, tmp_path: Path, started: S
     command = [sys.executable, "-m", "bioner_fast", "experiment", "best", *quick_options(data, out, *options)]
 
     process = started(command, out)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "bioner-fast: interrupted"

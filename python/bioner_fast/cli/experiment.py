@@ -217,10 +217,11 @@ def _dry_run(programme: Programme, store: Store, jobs: int, *, as_json: bool) ->
     """List what is left to do, with its time."""
     from bioner_fast.cli.output import print_json, print_table
     from bioner_fast.experiments.estimate import estimate, kind_of, measured
+    from bioner_fast.experiments.programme import left
     from bioner_fast.training.progress import clock
 
     runs = programme.runs()
-    todo = {name: run for name, run in runs.items() if store.result(name) is None}
+    todo = left(programme, store, runs)
     finished = measured(store.results())
     speeds = dict(finished)
     seconds = estimate(programme, todo, speeds)

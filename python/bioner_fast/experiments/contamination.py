@@ -7,6 +7,7 @@ sentences are the same if their characters are, white space aside: corpora cut t
 from __future__ import annotations
 
 import itertools
+import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +21,9 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.tasks import Task
 from bioner_fast.experiments.corpora import ExperimentCorpus
 from bioner_fast.files import atomic_write, write_json
+
+_OVERLAPS = "contamination.json"
+_SENTENCES = "contamination.tsv"
 
 
 def sentence_texts(corpus: Corpus) -> list[bytes]:
@@ -95,23 +99,45 @@ def overlaps(corpora: Sequence[ExperimentCorpus]) -> Iterator[tuple[Overlap, NDA
 def write_contamination(corpora: Sequence[ExperimentCorpus], folder: Path) -> list[Overlap]:
     """Write ``contamination.json``, the overlaps, and ``contamination.tsv``, their sentences.
 
+    What is there of corpora that are not among these stays.
+
     Returns:
         The overlaps, the largest share of a split first.
     """
     by_name = {corpus.name: corpus for corpus in corpora}
-    found = sorted(
-        overlaps(corpora), key=lambda item: (-item[0].percent, item[0].corpus, item[0].split, item[0].train)
-    )
-    write_json(folder / "contamination.json", {"overlaps": [overlap.to_json() for overlap, _ in found]})
-    with atomic_write(folder / "contamination.tsv") as out:
+    rows: dict[Overlap, list[str]] = {
+        overlap: rows
+        for overlap, rows in _read(folder).items()
+        if not {overlap.corpus, overlap.train} <= set(by_name)
+    }
+    for overlap, hits in overlaps(corpora):
+        split = by_name[overlap.corpus].splits[overlap.split]
+        bounds = split.sentence_offsets
+        rows[overlap] = [
+            f"{overlap.corpus}\t{overlap.split}\t{i + 1}\t{overlap.train}\t"
+            + " ".join(split.tokens[int(bounds[i]) : int(bounds[i + 1])].tolist())
+            for i in hits.tolist()
+        ]
+    found = sorted(rows, key=lambda o: (-o.percent, o.corpus, o.split, o.train))
+    write_json(folder / _OVERLAPS, {"overlaps": [overlap.to_json() for overlap in found]})
+    with atomic_write(folder / _SENTENCES) as out:
         out.write("corpus\tsplit\tsentence\tstands in train of\ttext\n")
-        for overlap, hits in found:
-            split = by_name[overlap.corpus].splits[overlap.split]
-            bounds = split.sentence_offsets
-            for i in hits.tolist():
-                text = " ".join(split.tokens[int(bounds[i]) : int(bounds[i + 1])].tolist())
-                out.write(f"{overlap.corpus}\t{overlap.split}\t{i + 1}\t{overlap.train}\t{text}\n")
-    return [overlap for overlap, _ in found]
+        out.writelines(f"{row}\n" for overlap in found for row in rows[overlap])
+    return found
+
+
+def _read(folder: Path) -> dict[Overlap, list[str]]:
+    """What :func:`write_contamination` wrote; nothing where it is not there or not whole."""
+    try:
+        facts = json.loads((folder / _OVERLAPS).read_text(encoding="utf-8"))
+        rows: dict[Overlap, list[str]] = {Overlap(**overlap): [] for overlap in facts["overlaps"]}
+        by_place = {(o.corpus, o.split, o.train): found for o, found in rows.items()}
+        for row in (folder / _SENTENCES).read_bytes().decode().split("\n")[1:-1]:
+            corpus, split, _, train, _ = row.split("\t")
+            by_place[corpus, split, train].append(row)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return rows
 
 
 def without(corpus: Corpus, mask: NDArray[np.bool_]) -> Corpus:

@@ -18,7 +18,7 @@ from bioner_fast.experiments.contamination import write_contamination
 from bioner_fast.experiments.corpora import ExperimentCorpus
 from bioner_fast.experiments.plan import Run, Settings, Study, run_id
 from bioner_fast.experiments.scheduler import Answer, Job, run_jobs
-from bioner_fast.experiments.store import Store
+from bioner_fast.experiments.store import KEEP, Store
 from bioner_fast.log import logger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.progress import clock
@@ -249,12 +249,14 @@ def _forget(programme: Programme, store: Store) -> None:
             shutil.rmtree(folder, ignore_errors=True)
     with suppress(OSError):  # not there, or not empty: other programmes share the folder
         (store.path / "phases").rmdir()
-    if programme.keep_models:
-        return
     origins = {programme.id(origin) for run in planned.values() if (origin := run.origin())}
     needed = {programme.id(origin) for run in undone if (origin := run.origin())}
-    for name in origins - needed:
-        shutil.rmtree(store.folder(name) / "model", ignore_errors=True)
+    for name in origins:
+        model, keep = store.folder(name) / "model", store.folder(name) / KEEP
+        if programme.keep_models and model.is_dir():
+            keep.touch()
+        elif name not in needed and not keep.exists():
+            shutil.rmtree(model, ignore_errors=True)
 
 
 def _job(programme: Programme, store: Store, name: str, run: Run) -> Job:

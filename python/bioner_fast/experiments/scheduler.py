@@ -31,6 +31,7 @@ class _Worker:
         self.log = logs / f"worker-{number}.log"
         self.threads = threads
         self.process: subprocess.Popen[str] | None = None
+        self.stopping = False
 
     def do(self, job: Job) -> Answer:
         """Hand over a job and wait for the answer."""
@@ -48,6 +49,8 @@ class _Worker:
             return answer
         status = process.wait()
         self.process = None
+        if self.stopping:  # before it could train, or after
+            return {"status": "interrupted"}
         how = f"killed by signal {-status}" if status < 0 else f"ended with status {status}"
         reason = f"its process was {how}" if status < 0 else f"its process {how}"
         reason += "; memory may have run out" if status == -9 else f"; see {self.log}"
@@ -65,11 +68,14 @@ class _Worker:
                     stderr=log,
                     encoding="utf-8",
                     env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self.threads))},
+                    # A terminal sends Ctrl-C to a whole session; the programme passes it on, once.
+                    start_new_session=True,
                 )
         return self.process
 
     def interrupt(self) -> None:
         """Ask for a checkpoint; the run at work answers that it was interrupted."""
+        self.stopping = True
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
@@ -121,7 +127,14 @@ class _Waiting:
             self.stopped |= answer["status"] == "interrupted"
             if answer["status"] in ("failed", "busy"):
                 self.bad[job["folder"]] = answer
+                self._lead(job["folder"])
             self.changed.notify_all()
+
+    def _lead(self, folder: str) -> None:
+        """Jobs that waited for this one and can do without: let the first go, the others wait for it."""
+        waiting = [job for job in self.jobs if job.get("after") == folder and not job.get("needs")]
+        for job in waiting:
+            job["after"] = None if job is waiting[0] else waiting[0]["folder"]
 
     def stop(self) -> None:
         """Hand out no more."""

@@ -17,6 +17,8 @@ from bioner_fast.experiments.plan import Run, Settings
 from bioner_fast.files import write_json
 
 FORMAT = 1
+# A file in the folder of a run whose model is there to stay.
+KEEP = "keep"
 
 
 class Store:

@@ -16,6 +16,7 @@ import sys
 import threading
 import tomllib
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -98,12 +99,19 @@ def _train(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     if job["exclude"] and len(values["tasks"]) > 1:
         values["tasks"], left_out = _without_seen(values, out.parent / "corpora")
     config = TrainConfig(**values, out=str(out))
-    resume = _can_resume(config, out)
+    begun = _begun(config, out)
+    resume = begun is not None
+    if not resume and (out / "checkpoint").is_dir():
+        logging.getLogger("bioner_fast").warning("what lies in %s has other settings: it starts anew", out)
     observer = TestScores() if job["replication"] else None
     phase = phase_folder(job, config)
     shared = phase is not None and phase.exists()
     result = train(
-        config, resume=resume, force=not resume and out.exists(), observer=observer, first_phase=phase
+        begun or config,
+        resume=resume,
+        force=not resume and out.exists(),
+        observer=observer,
+        first_phase=phase,
     )
     facts = {
         "format": FORMAT,
@@ -150,15 +158,24 @@ def _tidy(folder: Path, *, keep_model: bool) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def _can_resume(config: TrainConfig, out: Path) -> bool:
-    """Whether a run of the very same settings lies there (a newer version may have other defaults)."""
-    if not (out / "config.toml").is_file():
-        return False
+def _begun(config: TrainConfig, out: Path) -> TrainConfig | None:
+    """The run of the very same settings that lies there; newer versions may have other defaults.
+
+    It keeps its threads, which its bits depend on. Its files may lie elsewhere by now: what they hold is in
+    the run's name.
+    """
+    file = out / "config.toml"
+    if not file.is_file():
+        return None
     try:
-        resumed_config(config)
+        saved = TrainConfig.load(file)
+        paths = {name: getattr(config, name) for name in ("tasks", "data", "vectors", "init_from")}
+        replace(saved, **paths).save(file)
+        begun = replace(config, threads=saved.threads)
+        resumed_config(begun)
     except BionerError:
-        return False
-    return True
+        return None
+    return begun
 
 
 def _portable(values: dict[str, Any]) -> dict[str, Any]:

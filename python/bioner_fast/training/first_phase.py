@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from bioner_fast.errors import BionerError
+from bioner_fast.files import atomic_directory
 from bioner_fast.log import logger
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig
@@ -60,7 +61,9 @@ def leave(trainer: Trainer, folder: Path) -> None:
         "position": asdict(trainer.at),
         "random": trainer.random.bit_generator.state,
     }
-    CheckpointFolder(folder).save(facts, {_GROUP: parameters})
+    # Whole at once: another programme may leave the same one at the same time.
+    with atomic_directory(folder, force=True, manifest=False) as made:
+        CheckpointFolder(made).save(facts, {_GROUP: parameters})
 
 
 def take(trainer: Trainer, folder: Path) -> Position | None:
