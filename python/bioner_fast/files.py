@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,6 +16,8 @@ from typing import IO, Any
 from bioner_fast.errors import BionerError, FormatError, describe_os_error
 
 MANIFEST_NAME = "manifest.json"
+# Paths that mean what this process has open already, whatever that is.
+_OPENED = re.compile(r"/dev/(?:stdout|stderr|fd/([0-9]+))")
 
 
 def _fsync_directory(path: Path) -> None:
@@ -37,11 +40,37 @@ def _naming(target: Path) -> Iterator[None]:
         raise BionerError(f"cannot write {target}: {reason}; choose another place") from error
 
 
+def is_stream(path: str | os.PathLike[str]) -> bool:
+    """Whether ``path`` is a device, a pipe or the like: written to as it stands, never replaced."""
+    if _OPENED.fullmatch(os.fspath(path)):
+        return True
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def refuse_existing(path: str | os.PathLike[str], *, force: bool) -> None:
+    """See that an output may be written.
+
+    Raises:
+        BionerError: ``path`` exists, ``force`` is false, and writing would replace what is there.
+    """
+    if os.path.exists(path) and not force and not is_stream(path):
+        raise BionerError(f"{os.fspath(path)} exists; choose another name or pass --force to replace it")
+
+
+def _open_stream(path: Path) -> int:
+    opened = _OPENED.fullmatch(str(path))
+    if opened is None:
+        return os.open(path, os.O_WRONLY)
+    # Opened anew, a file that a shell has redirected to would be written from its start.
+    return os.dup(int(opened[1] or (1 if path.name == "stdout" else 2)))
+
+
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and rename it there when the block ends without an error.
 
-    Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was.
+    Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was. A symbolic
+    link stays one, the file it leads to is replaced. Devices and pipes are written to directly.
 
     Raises:
         BionerError: nothing can be written beside ``path``.
@@ -52,13 +81,20 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
     """
     target = Path(path)
     text = "b" not in mode
+    how: dict[str, Any] = {"mode": mode, **({"encoding": "utf-8", "newline": "\n"} if text else {})}
+    if is_stream(target):
+        with _naming(target):
+            fd = _open_stream(target)
+        with os.fdopen(fd, **how) as stream:
+            yield stream
+        return
     with _naming(target):
+        if target.is_symlink():
+            target = Path(os.path.realpath(target))
         target.parent.mkdir(parents=True, exist_ok=True)
         fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
     try:
-        with os.fdopen(
-            fd, mode, encoding="utf-8" if text else None, newline="\n" if text else None
-        ) as stream:
+        with os.fdopen(fd, **how) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
@@ -100,8 +136,11 @@ def atomic_directory(
         BionerError: ``path`` exists and ``force`` is false, or nothing can be written beside it.
     """
     target = Path(path)
-    if target.exists() and not force:
-        raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
+    if is_stream(target):
+        raise BionerError(
+            f"{target} is a device or a pipe, and a folder is to be written; choose another name"
+        )
+    refuse_existing(target, force=force)
     with _naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,6 +13,8 @@ import pytest
 from bioner_fast.cli.main import run
 from bioner_fast.errors import BionerError, describe_os_error
 from bioner_fast.files import atomic_directory, atomic_write
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="devices and pipes of POSIX")
 
 
 @pytest.mark.parametrize("arguments", [[], ["benchmark"], ["vectors"]])
@@ -95,3 +101,50 @@ def test_column_files_that_are_written_can_be_read_whatever_the_text_holds(
 def test_errors_of_the_system_have_no_number() -> None:
     assert describe_os_error(OSError(28, "No space left on device")) == "No space left on device"
     assert describe_os_error(OSError("odd")) == "odd"
+
+
+@POSIX
+@pytest.mark.parametrize("arguments", [["--to", "jsonl"], ["--to", "jsonl", "--force"], ["--to", "iob2"]])
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path, arguments: list[str]) -> None:
+    source, pipe, came = tmp_path / "in.lines", tmp_path / "pipe", []
+    source.write_text("p53\n")
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: came.append(pipe.read_bytes()), daemon=True)
+    reader.start()
+    assert run(["convert", str(source), str(pipe), *arguments]) == 0
+    reader.join(10)
+    assert b"p53" in came[0]
+    assert pipe.is_fifo()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["in.lines", "pipe"]
+    with pytest.raises(BionerError, match="is a device or a pipe"), atomic_directory(pipe, force=True):
+        pass
+    assert pipe.is_fifo()
+
+
+@POSIX
+def test_a_symbolic_link_is_written_through(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    link, file = tmp_path / "link.json", tmp_path / "there" / "file.json"
+    link.symlink_to(Path("there", "file.json"))
+    for text in ("new", "newer"):  # also where it leads nowhere yet
+        with atomic_write(link) as out:
+            out.write(text)
+        assert link.is_symlink()
+        assert file.read_text() == text
+    with pytest.raises(ZeroDivisionError), atomic_write(link):
+        raise ZeroDivisionError
+    assert file.read_text() == "newer"
+    assert [entry.name for entry in file.parent.iterdir()] == ["file.json"]
+
+
+@POSIX
+def test_what_a_shell_has_redirected_is_not_replaced(tmp_path: Path) -> None:
+    source, log = tmp_path / "in.jsonl", tmp_path / "log"
+    source.write_text('{"text": "disorders", "entities": [{"start": 0, "end": 8, "type": "Disease"}]}\n')
+    command = [sys.executable, "-m", "bioner_fast", "convert", str(source), "-", "--to", "iob2", "--report"]
+    with log.open("wb") as stderr:
+        stderr.write(b"before\n")
+        stderr.flush()
+        subprocess.run([*command, "/dev/stderr"], stdout=subprocess.DEVNULL, stderr=stderr, check=True)
+    before, report, summary = log.read_text().splitlines()
+    assert (before, report[0], summary[:11]) == ("before", "{", "1 documents")

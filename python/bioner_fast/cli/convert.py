@@ -129,15 +129,13 @@ def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Cor
 
 
 def _write(data: bytes, target: str, force: bool) -> None:
-    from bioner_fast.errors import BionerError
-    from bioner_fast.files import atomic_write
+    from bioner_fast.files import atomic_write, refuse_existing
 
     if target == _STANDARD:
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
         return
-    if Path(target).exists() and not force:
-        raise BionerError(f"{target} exists; choose another name or pass --force to replace it")
+    refuse_existing(target, force=force)
     with atomic_write(target, "wb") as out:
         out.write(data)
 

@@ -61,7 +61,8 @@ def register(app: typer.Typer) -> None:
         Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
         """
         from bioner_fast.cli.output import print_json
-        from bioner_fast.errors import BionerError, UsageError
+        from bioner_fast.errors import UsageError
+        from bioner_fast.files import refuse_existing
 
         if (file is None) == (model is None):
             raise UsageError("evaluate needs either a FILE of predictions or --model DIR")
@@ -73,8 +74,8 @@ def register(app: typer.Typer) -> None:
         else:
             if task is None:
                 raise UsageError("--model needs --task: the corpus to run it on")
-            if output is not None and output.exists() and not force:
-                raise BionerError(f"{output} exists; choose another name or pass --force to replace it")
+            if output is not None:
+                refuse_existing(output, force=force)
             from bioner_fast.tagging.evaluate import score_bundle
 
             outcome = score_bundle(

@@ -18,7 +18,7 @@ from typing import IO, Any, BinaryIO, cast
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
-from bioner_fast.files import atomic_directory, atomic_write
+from bioner_fast.files import atomic_directory, atomic_write, refuse_existing
 from bioner_fast.formats.base import Problem, Reporter, Source, Writer, document_stem
 
 OnProblem = Callable[[Problem], None] | None
@@ -330,8 +330,7 @@ def open_writer(
         folder = stack.enter_context(atomic_directory(path, force=force, manifest=False))
         return DocumentWriter(make(folder, reporter), stack, path)
     make = entry.load(entry.writer)
-    if path.exists() and not force:
-        raise BionerError(f"{path} exists; choose another name or pass --force to replace it")
+    refuse_existing(path, force=force)
     if path.is_dir():
         raise BionerError(f"{path} is a folder; {entry.name} is written to a file")
     opened: IO[bytes] = stack.enter_context(atomic_write(path, "wb"))
