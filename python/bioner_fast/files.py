@@ -18,6 +18,8 @@ from bioner_fast.errors import BionerError, FormatError, describe_os_error
 MANIFEST_NAME = "manifest.json"
 # Paths that mean what this process has open already, whatever that is.
 _OPENED = re.compile(r"/dev/(?:stdout|stderr|fd/([0-9]+))")
+# What Python makes of bytes in file names that are not UTF-8; it has no UTF-8.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def _fsync_directory(path: Path) -> None:
@@ -110,11 +112,16 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         raise
 
 
+def to_json(value: object, indent: int | None = None) -> str:
+    """``value`` as readable JSON; only what UTF-8 cannot hold is escaped."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_write(path) as out:
-        json.dump(value, out, ensure_ascii=False, indent=2)
-        out.write("\n")
+        out.write(to_json(value, indent=2) + "\n")
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -229,3 +231,19 @@ def test_real_corpora_come_back_byte_for_byte(shared: Path) -> None:
             assert written.replace(b"\r", b"") == path.read_bytes().rstrip(b"\n") + b"\n"
         else:
             assert written == path.read_bytes().rstrip(b"\n") + b"\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there are Unicode")
+def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.tsv")
+    try:
+        path.write_text("p53\tB-Gene\nbinds\n")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    with pytest.raises(FormatError, match=r"caf.*\.tsv:2: expected 2 columns"):
+        Corpus.read(path)
+    path.write_text("p53\tB-Gene\nbinds\tO\n")
+    corpus = Corpus.read(path)
+    assert corpus.path == str(path)
+    corpus.write(path)
+    assert Corpus.read(path).tags() == ["B-Gene", "O"]

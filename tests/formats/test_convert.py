@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -237,3 +238,15 @@ def test_tags_for_a_column_are_counted(tags: list[str], message: str) -> None:
 
     with pytest.raises(ValueError, match=message):
         replace_last_column(b"a\tO\nb\tO\n", tags)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there are Unicode")
+def test_a_report_on_a_name_that_is_not_utf8(tmp_path: Path) -> None:
+    source, report = tmp_path / os.fsdecode(b"caf\xe9.jsonl"), tmp_path / "report"
+    try:
+        source.write_text('{"text": 3}\n{"text": "TNF"}\n')
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    arguments = [str(source), str(tmp_path / "out.pubtator"), "--skip-bad", "--report", str(report)]
+    assert run(["convert", *arguments]) == 0
+    assert json.loads(report.read_text())["path"] == str(source)

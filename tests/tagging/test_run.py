@@ -276,6 +276,50 @@ def test_folders_of_nothing_known(tmp_path: Path) -> None:
     assert [one.format for one in find_inputs([str(tmp_path)], "text")] == ["text"]
 
 
+@POSIX
+@pytest.mark.parametrize("format", ["jsonl", "conll", "pubtator", "bioc-xml", "bioc-json"])
+def test_names_that_are_not_utf8(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], format: str
+) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    names = [os.fsdecode(name) for name in (b"caf\xe9.txt", b"x-caf\xe9.jsonl")]
+    try:
+        (folder / names[0]).write_text("breast cancer — α", encoding="utf-8")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    (folder / names[1]).write_text('{"id": "é", "text": 3}\n{"text": "TNF"}\n', encoding="utf-8")
+    arguments = ("-m", model, folder, "-o", f"{out}/", "--output-format", format, "--resume", "--json")
+    assert _tag(*arguments) == 0
+    capsys.readouterr()
+    before = _tree(out)
+    assert _tag(*arguments) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert (done["resumed"], done["documents"], len(done["outputs"])) == (2, 2, 2)
+    assert _tree(out) == before
+    assert [entry["input"] for entry in _manifest(out)["inputs"]] == [
+        str(folder / names[0]), str(folder / names[1])
+    ]  # fmt: skip
+    (error,) = (out / "errors.ndjson").read_text(encoding="utf-8").splitlines()
+    assert json.loads(error)["file"] == str(folder / names[1])
+    assert '"é"' in error  # what is Unicode stays readable
+    verify_directory(out)
+
+
+@POSIX
+def test_standoff_under_a_name_that_is_not_utf8(model: Path, tmp_path: Path) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for ending in (b".txt", b".ann"):
+        try:
+            (folder / os.fsdecode(b"caf\xe9" + ending)).write_text("" if ending == b".ann" else "TNF")
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    for _ in range(2):
+        assert _tag("-m", model, folder, "-o", f"{out}/", "--resume") == 0
+    assert _manifest(out)["totals"]["documents"] == 1
+
+
 # Real processes from here on.
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
+
+from bioner_fast.files import to_json
 
 
 def print_json(value: object) -> None:
     """Print one JSON object on stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    sys.stdout.write(to_json(value, indent=2) + "\n")
 
 
 def print_pairs(pairs: Mapping[str, object]) -> None:

@@ -193,7 +193,7 @@ class Corpus:
             np.ascontiguousarray(self.sentence_offsets),
             np.ascontiguousarray(self.document_offsets) if documents else np.zeros(1, dtype=np.int64),
             list(self.document_ids) if documents else [],
-            path,
+            _shown(path),
         )
         return data
 
@@ -291,7 +291,7 @@ def _read(
 ) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
     name = "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
     text, offsets, labels, sentences, documents, ids = _text.read_conll(
-        _contents(path, threads), name, token_column, label_columns, min_columns, threads
+        _contents(path, threads), _shown(name), token_column, label_columns, min_columns, threads
     )
     if labels:
         tag_ids, tag_names = labels[0]
@@ -300,6 +300,11 @@ def _read(
     tokens = StringColumn(text, offsets)
     corpus = Corpus(tokens, tag_ids, tag_names or ("O",), sentences, documents, ids, name)
     return corpus, labels
+
+
+def _shown(path: str) -> str:
+    """A name for messages of the native library, which takes no name that is not UTF-8."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _check_offsets(name: str, offsets: Offsets, end: int) -> None:

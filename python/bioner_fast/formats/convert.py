@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +15,7 @@ from typing import BinaryIO
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError, UsageError
-from bioner_fast.files import atomic_write
+from bioner_fast.files import atomic_write, to_json
 from bioner_fast.formats.base import Problem, Reporter, report_native
 from bioner_fast.formats.registry import OnProblem, get_format, guess_format, open_writer, read_documents
 
@@ -135,7 +134,7 @@ def convert_documents(
     with atomic_write(report_file) as out:
 
         def record(problem: Problem) -> None:
-            out.write(json.dumps(problem_record(problem), ensure_ascii=False) + "\n")
+            out.write(to_json(problem_record(problem)) + "\n")
             if on_problem is not None:
                 on_problem(problem)
 

@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from bioner_fast import __version__
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import MANIFEST_NAME, atomic_write, sha256, write_json
+from bioner_fast.files import MANIFEST_NAME, atomic_write, sha256, to_json, write_json
 from bioner_fast.tagging.problems import BadDocument
 
 JOURNAL_NAME = ".journal.jsonl"
@@ -170,9 +170,9 @@ class RunFolder:
     def begin(self, kept: list[ShardRecord]) -> None:
         """Start the journal with what stays of an earlier run."""
         with atomic_write(self.folder / JOURNAL_NAME) as out:
-            out.write(json.dumps(self.identity, ensure_ascii=False) + "\n")
+            out.write(to_json(self.identity) + "\n")
             for record in kept:
-                out.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+                out.write(to_json(record.to_json()) + "\n")
         # The manifest of an earlier run would call outputs whole that are about to change.
         (self.folder / MANIFEST_NAME).unlink(missing_ok=True)
         self._journal = open(self.folder / JOURNAL_NAME, "a", encoding="utf-8", newline="\n")  # noqa: SIM115
@@ -186,7 +186,7 @@ class RunFolder:
         """
         assert self._journal is not None
         try:
-            self._journal.write(json.dumps(record.to_json(), ensure_ascii=False) + "\n")
+            self._journal.write(to_json(record.to_json()) + "\n")
             self._journal.flush()
             os.fsync(self._journal.fileno())
         except OSError as error:
@@ -293,5 +293,6 @@ def digest_input(path: str) -> tuple[int, str]:
     total, whole = 0, hashlib.sha256()
     for file in files:
         total += file.stat().st_size
-        whole.update(f"{file.relative_to(target.parent).as_posix()}\0{sha256(file)}\n".encode())
+        line = f"{file.relative_to(target.parent).as_posix()}\0{sha256(file)}\n"
+        whole.update(line.encode("utf-8", "surrogateescape"))
     return total, whole.hexdigest()

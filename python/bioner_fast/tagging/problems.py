@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import atomic_write
+from bioner_fast.files import atomic_write, to_json
 from bioner_fast.formats.base import Problem
 from bioner_fast.log import logger
 
@@ -131,8 +131,6 @@ class Problems:
 
 def write_errors(path: str | os.PathLike[str], bad: list[BadDocument]) -> None:
     """Write an errors file, one JSON object a line, atomically."""
-    import json
-
     with atomic_write(path) as out:
         for one in bad:
-            out.write(json.dumps(one.to_json(), ensure_ascii=False) + "\n")
+            out.write(to_json(one.to_json()) + "\n")
