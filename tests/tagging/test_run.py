@@ -276,6 +276,21 @@ def test_folders_of_nothing_known(tmp_path: Path) -> None:
     assert [one.format for one in find_inputs([str(tmp_path)], "text")] == ["text"]
 
 
+def test_outputs_below_the_inputs_are_no_inputs(
+    model: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(corpus)
+    for _ in range(2):
+        assert _tag("-m", model, ".", "-o", "out/", "--resume") == 0
+        assert len(_manifest(corpus / "out")["inputs"]) == 4
+    # Nor does a brat folder of outputs make the inputs one.
+    (corpus / "sub" / "brat").mkdir()
+    (corpus / "sub" / "brat" / "a.ann").write_text("")
+    assert [one.format for one in find_inputs([str(corpus)])] == ["brat"]
+    found = find_inputs([str(corpus)], output="sub/brat/")
+    assert {one.format for one in found} == {"lines", "jsonl", "pubtator", "text"}
+
+
 @POSIX
 @pytest.mark.parametrize("format", ["jsonl", "conll", "pubtator", "bioc-xml", "bioc-json"])
 def test_names_that_are_not_utf8(

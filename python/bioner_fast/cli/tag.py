@@ -92,7 +92,8 @@ def register(app: typer.Typer) -> None:
                 "--json prints a summary on standard output; name a file with -o for the documents"
             )
         # Everything that can be wrong with the arguments is found before the model is loaded.
-        found = find_inputs(inputs, input_format, lines=lines)
+        written = None if output == _STANDARD else output
+        found = find_inputs(inputs, input_format, lines=lines, output=written)
         folder = _is_folder(inputs, output, output_format, resume or workers > 1)
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)

@@ -45,7 +45,13 @@ class Input:
     name: str
 
 
-def find_inputs(names: Sequence[str], format: str | None = None, *, lines: bool = False) -> list[Input]:
+def find_inputs(
+    names: Sequence[str],
+    format: str | None = None,
+    *,
+    lines: bool = False,
+    output: str | os.PathLike[str] | None = None,
+) -> list[Input]:
     """The files that some arguments mean, in order.
 
     A folder with brat annotations is one input. Another folder stands for the files in it and below, in the
@@ -55,6 +61,7 @@ def find_inputs(names: Sequence[str], format: str | None = None, *, lines: bool 
         names: files, folders, ``-``.
         format: of all inputs; guessed from each name when None (standard input: text).
         lines: text files hold a document a line.
+        output: where outputs go; below a folder of inputs, that folder is left out.
 
     Raises:
         UsageError: a format is unknown, cannot be read or cannot be guessed, or ``-`` comes twice.
@@ -67,27 +74,35 @@ def find_inputs(names: Sequence[str], format: str | None = None, *, lines: bool 
     if list(names).count(STANDARD) > 1:
         raise UsageError("standard input (-) can be read only once")
     given = "lines" if lines else format
+    written = None if output is None else os.path.realpath(output)
     result: list[Input] = []
     for name in names:
         if name == STANDARD:
             result.append(Input(name, given or "text", "stdin"))
         elif not Path(name).exists():
             raise BionerError(f"{name}: no such file or folder")
-        elif not Path(name).is_dir() or given == "brat" or (given is None and _has_standoff(name)):
+        elif not Path(name).is_dir() or given == "brat" or (given is None and _has_standoff(name, written)):
             result.append(Input(name, given or guess_format(name), document_stem(name)))
         else:
-            result += _inside(Path(name), given)
+            result += _inside(Path(name), given, written)
     return result
 
 
-def _has_standoff(folder: str) -> bool:
-    return any(file.endswith(_STANDOFF) for _, _, files in os.walk(folder) for file in files)
+def _walk(folder: str | Path, written: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As :func:`os.walk`, past the folder of the outputs below: they are no inputs of the next run."""
+    for place, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) != written]
+        yield place, folders, files
 
 
-def _inside(folder: Path, given: str | None) -> list[Input]:
+def _has_standoff(folder: str, written: str | None) -> bool:
+    return any(file.endswith(_STANDOFF) for _, _, files in _walk(folder, written) for file in files)
+
+
+def _inside(folder: Path, given: str | None, written: str | None) -> list[Input]:
     found: list[Input] = []
     unknown = 0
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in _walk(folder, written):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             # What a run leaves beside its outputs is no text.
