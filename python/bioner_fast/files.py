@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from bioner_fast.errors import BionerError, FormatError, describe_os_error
 
@@ -122,6 +122,35 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with atomic_write(path) as out:
         out.write(to_json(value, indent=2) + "\n")
+
+
+def walk(
+    folder: str | os.PathLike[str], skip: str | None = None
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As :func:`os.walk`, into symbolic links too, but into no folder that the path leads through already.
+
+    Args:
+        folder: where to begin.
+        skip: real path of a folder to pass by.
+
+    Raises:
+        BionerError: a folder cannot be read.
+    """
+
+    def unreadable(error: OSError) -> NoReturn:
+        raise BionerError(f"{error.filename}: cannot be read: {error.strerror}") from error
+
+    above = {os.fspath(folder): {os.path.realpath(folder)}}
+    for place, folders, files in os.walk(folder, onerror=unreadable, followlinks=True):
+        here = above.pop(place)
+        for name in list(folders):
+            path = os.path.join(place, name)
+            real = os.path.realpath(path)
+            if real == skip or real in here:
+                folders.remove(name)
+            else:
+                above[path] = {*here, real}
+        yield place, folders, files
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

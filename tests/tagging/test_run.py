@@ -17,8 +17,9 @@ import pytest
 from bioner_fast.cli.main import run
 from bioner_fast.errors import BionerError
 from bioner_fast.files import sha256, verify_directory
+from bioner_fast.formats.registry import read_documents
 from bioner_fast.tagging.inputs import find_inputs
-from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, run_identity
+from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, digest_input, run_identity
 from tiny_bundle import save_tiny
 
 WORDS = "the BRCA1 protein of a breast cancer cell , TNF - alpha and Crohn disease in patients ."
@@ -289,6 +290,56 @@ def test_outputs_below_the_inputs_are_no_inputs(
     assert [one.format for one in find_inputs([str(corpus)])] == ["brat"]
     found = find_inputs([str(corpus)], output="sub/brat/")
     assert {one.format for one in found} == {"lines", "jsonl", "pubtator", "text"}
+
+
+@POSIX
+def test_symbolic_links_are_followed_but_not_round_and_round(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder, other in ((one, two), (two, one)):
+        folder.mkdir()
+        (folder / f"{folder.name}.txt").write_text("TNF")
+        (folder / "to").symlink_to(other)
+        (folder / "self").symlink_to(".")
+    assert [found.name for found in find_inputs([str(one)])] == ["one", "to/two"]
+    (two / "two.ann").write_text("")
+    assert [found.format for found in find_inputs([str(one)])] == ["brat"]
+    before = digest_input(str(one))
+    assert [document.id for document in read_documents(one)] == ["one", "two"]
+    (two / "two.txt").write_text("BRCA1")
+    assert digest_input(str(one)) != before
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    corpus: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scan = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if os.path.basename(path) == "sub":
+            raise PermissionError(13, "Permission denied", path)
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(BionerError, match=r"sub: cannot be read: Permission denied"):
+        find_inputs([str(corpus)])
+    with pytest.raises(BionerError, match=r"sub: cannot be read: Permission denied"):
+        list(read_documents(corpus, "brat"))
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="a file that root cannot read either")
+def test_a_file_that_cannot_be_read_does_not_stop_a_run(
+    model: Path, corpus: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    source = corpus / "sub" / "a.txt"
+    assert _tag("-m", model, corpus, "-o", f"{out}/") == 0
+    source.unlink()
+    source.symlink_to("/proc/self/mem")
+    assert _tag("-m", model, corpus, "-o", f"{out}/", "--resume") == 1
+    assert f"{source} is tagged again: it cannot be read" in caplog.text
+    (error,) = [json.loads(line) for line in (out / "errors.ndjson").read_text().splitlines()]
+    assert error == {"file": str(source), "id": None, "reason": "Input/output error"}
+    assert _manifest(out)["totals"]["documents"] == 4
 
 
 @POSIX

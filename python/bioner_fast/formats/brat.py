@@ -20,6 +20,7 @@ from urllib.parse import quote, unquote
 
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import BionerError, FormatError
+from bioner_fast.files import walk
 from bioner_fast.formats.base import Reporter, Source, decode, report_native, utf8
 from bioner_fast.formats.bioc import take_score, with_score
 from bioner_fast.formats.offsets import Claim, mention_text, settle
@@ -70,7 +71,7 @@ def _partners(text: Path) -> list[Path]:
 
 def _read_tree(path: Path, reporter: Reporter) -> Iterator[Document]:
     found = False
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in walk(path):
         folders.sort()
         names = set(files)
         for name in sorted(files):

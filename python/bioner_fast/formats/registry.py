@@ -121,7 +121,7 @@ def _head(path: Path) -> bytes:
     try:
         with open(path, "rb") as stream:
             return Source(cast(BinaryIO, stream), str(path)).stream.peek(4096)[:65536]
-    except FormatError:  # damaged compression: reading will say so in full
+    except (FormatError, OSError):  # damaged or not to be read: reading will say so in full
         return b""
 
 

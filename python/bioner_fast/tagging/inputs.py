@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.files import MANIFEST_NAME
+from bioner_fast.files import MANIFEST_NAME, walk
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import (
     INPUT_FORMATS,
@@ -88,21 +88,14 @@ def find_inputs(
     return result
 
 
-def _walk(folder: str | Path, written: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
-    """As :func:`os.walk`, past the folder of the outputs below: they are no inputs of the next run."""
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if os.path.realpath(os.path.join(place, name)) != written]
-        yield place, folders, files
-
-
 def _has_standoff(folder: str, written: str | None) -> bool:
-    return any(file.endswith(_STANDOFF) for _, _, files in _walk(folder, written) for file in files)
+    return any(file.endswith(_STANDOFF) for _, _, files in walk(folder, written) for file in files)
 
 
 def _inside(folder: Path, given: str | None, written: str | None) -> list[Input]:
     found: list[Input] = []
     unknown = 0
-    for place, folders, files in _walk(folder, written):
+    for place, folders, files in walk(folder, written):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             # What a run leaves beside its outputs is no text.

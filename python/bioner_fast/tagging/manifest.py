@@ -20,7 +20,7 @@ from typing import IO, Any
 
 from bioner_fast import __version__
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import MANIFEST_NAME, atomic_write, sha256, to_json, write_json
+from bioner_fast.files import MANIFEST_NAME, atomic_write, sha256, to_json, walk, write_json
 from bioner_fast.tagging.problems import BadDocument
 
 JOURNAL_NAME = ".journal.jsonl"
@@ -278,13 +278,14 @@ def digest_input(path: str) -> tuple[int, str]:
     """Size and SHA-256 of an input; of a brat folder or a standoff file, of all its files and their names.
 
     Raises:
-        OSError: it cannot be read.
+        OSError, BionerError: it cannot be read.
     """
     import hashlib
 
     target = Path(path)
     if target.is_dir():
-        files = sorted(file for file in target.rglob("*") if file.is_file())
+        found = (Path(place, name) for place, _, names in walk(target) for name in names)
+        files = sorted(file for file in found if file.is_file())
     elif target.suffix.lower() in (".ann", ".a1", ".a2"):
         files = sorted({target, *(target.with_suffix(end) for end in (".txt", ".ann", ".a1", ".a2"))})
         files = [file for file in files if file.is_file()]

@@ -194,9 +194,11 @@ def _kept(
             return "its output is not whole"
         if shard.input.format != record.format:
             return f"it was read as {record.format}"
-        if digest_input(shard.input.path) != (record.input_bytes, record.input_sha256):
-            return "it has changed"
-        return None
+        try:
+            digest = digest_input(shard.input.path)
+        except (BionerError, OSError):  # tagging it will say why
+            return "it cannot be read"
+        return None if digest == (record.input_bytes, record.input_sha256) else "it has changed"
 
     known = [index for index, name in enumerate(names) if name in done]
     with ThreadPoolExecutor(4) as pool:

@@ -196,7 +196,7 @@ def tag_shard(
         if source != STANDARD:
             try:
                 size, digest = digest_input(source)
-            except OSError as error:
+            except (BionerError, OSError) as error:
                 broken_input(source, error)
         tag_to(tagger, [shard.input], shard.target, options, force=True, stdin=stdin, outcome=outcome)
     except BrokenInputError as error:
