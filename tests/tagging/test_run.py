@@ -202,6 +202,20 @@ def test_bad_documents_and_broken_inputs_do_not_stop_a_run(
 
 
 @pytest.mark.parametrize("workers", [1, 2])
+def test_an_input_that_breaks_loses_its_old_output(
+    model: Path, corpus: Path, tmp_path: Path, workers: int
+) -> None:
+    out = tmp_path / "out"
+    arguments = ("-m", model, corpus, "-o", f"{out}/", "--workers", workers)
+    assert _tag(*arguments) == 0
+    (corpus / "b.jsonl.gz").write_bytes((corpus / "b.jsonl.gz").read_bytes()[:-5])
+    (corpus / "a.lines").write_bytes(b"\xff\n")
+    assert _tag(*arguments, "--resume" if workers == 1 else "--force") == 1
+    assert set(_tree(out)) == {"c.jsonl", "sub/a.jsonl", "manifest.json", "errors.ndjson"}
+    verify_directory(out)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_strict_stops_at_the_first_bad_document(
     model: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], workers: int
 ) -> None:

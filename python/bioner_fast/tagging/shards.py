@@ -202,6 +202,8 @@ def tag_shard(
     except BrokenInputError as error:
         if options.strict:
             raise
+        # What an earlier run made of the input would be taken for this run's.
+        shard.target.unlink(missing_ok=True)
         bad = outcome.bad if error.record in outcome.bad else [*outcome.bad, error.record]
         return ShardRecord(source, shard.input.format, size, digest, errors=tuple(bad))
     counts = outcome.counts
