@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bioner_fast.data.corpus import Corpus, read_predictions
 from bioner_fast.data.scoring import Counts, Score, score
 from bioner_fast.errors import UsageError
-from reference import conlleval
+from reference import conlleval, schemes
 
 TAGS = ["O", *(f"{p}-{k}" for p in "BIES" for k in ("A", "B", "C-D"))]
 pairs = st.lists(
@@ -53,15 +53,54 @@ def test_strict_equals_the_reference(sentences: list[list[tuple[str, str]]], sch
         sentences = [
             [(g[0].translate(plain) + g[1:], p[0].translate(plain) + p[1:]) for g, p in s] for s in sentences
         ]
-        # A corpus whose chunks all begin with I would be taken for IOB1.
-        sentences.append([("B-A", "B-A")])
+        anchor = "B-A"
     else:
-        sentences.append([("S-A", "S-A")])
+        anchor = "S-A"
+    # More tags of the scheme than the others can break: it could not be recognised otherwise.
+    sentences = [*sentences, *[[(anchor, anchor)]] * 40]
     expected = conlleval.count(
         [conlleval.strict_chunks([g for g, _ in sentence], scheme) for sentence in sentences],
         [conlleval.strict_chunks([p for _, p in sentence], scheme) for sentence in sentences],
     )
     assert counts_of(score_pairs(sentences, "strict")) == expected
+
+
+def test_strict_takes_a_scheme_from_most_tags() -> None:
+    result = score_pairs(
+        [[("B-A", "B-A"), ("I-A", "I-A"), ("O", "O"), ("B-A", "S-A"), ("I-A", "I-A")]], "strict"
+    )
+    assert (result.overall.tp, result.overall.fp, result.overall.fn) == (1, 0, 1)
+
+
+chunked = st.lists(st.sampled_from(["O", "A", "AA", "B", "BB", "BBB"]), min_size=1, max_size=6)
+
+
+@given(
+    st.lists(st.tuples(chunked, st.booleans()), min_size=1, max_size=4),
+    *[st.sampled_from(["iob1", "iob2", "iobes"])] * 2,
+)
+def test_strict_compares_chunks_across_schemes(
+    sentences: list[tuple[list[str], bool]], ours: str, theirs: str
+) -> None:
+    """Gold and predicted chunks are the same, or those of a sentence are missed or too many."""
+    gold, predicted = [], []
+    for parts, same in sentences:
+        chunks, at = [], 0
+        for part in parts:
+            if part != "O":
+                chunks.append((at, at + len(part), part[0]))
+            at += len(part)
+        gold.append(chunks)
+        predicted.append(chunks if same else [(0, 1, "C-D")])
+    # What says which scheme a side has.
+    for side in (gold, predicted):
+        side.append([(0, 1, "A"), (2, 4, "A")])
+    sizes = [sum(map(len, parts)) for parts, _ in sentences] + [4]
+    pairs = [
+        list(zip(schemes.spell(n, g, ours), schemes.spell(n, p, theirs), strict=True))
+        for n, g, p in zip(sizes, gold, predicted, strict=True)
+    ]
+    assert counts_of(score_pairs(pairs, "strict")) == conlleval.count(gold, predicted)
 
 
 def test_strict_iob1() -> None:

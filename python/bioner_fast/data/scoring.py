@@ -11,10 +11,14 @@ import numpy.typing as npt
 
 from bioner_fast import _text
 from bioner_fast.data.corpus import Corpus, Labels
-from bioner_fast.data.schemes import Scheme, detect_scheme, is_tag_scheme, split_tag
+from bioner_fast.data.schemes import Scheme, detect_scheme, is_tag_scheme
 from bioner_fast.errors import UsageError
 
 RULES = ("conlleval", "strict", "token")
+# Codes of the prefixes E and S.
+_ONLY_IOBES = (3, 4)
+# Tags of a side: ids [N]; of each name its prefix, type, number among all names, and row.
+_Side = tuple[npt.NDArray[Any], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +132,9 @@ def score(
         predicted_names: tags; they may be other ones than the gold names.
         sentence_offsets: int64 ``[S + 1]``; by default the corpus's.
         scheme: ``conlleval``: chunks by the lenient rules, any sequence has chunks. ``strict``: only chunks
-        that
-            are well-formed in the scheme of the gold tags. ``token``: tokens by type, whatever the prefix;
-            for part-of-speech tags by tag, and overall over all tokens.
+            that are well-formed, each side's in its own scheme: that of the predictions is the one that the
+            fewest of their tags break, in doubt that of the gold tags. ``token``: tokens by type, whatever
+            the prefix; for part-of-speech tags by tag, and overall over all tokens.
 
     Raises:
         UsageError: no such rule.
@@ -161,21 +165,24 @@ def score(
     rows = types if chunk_tags else names
     index = {name: i for i, name in enumerate(names)}
 
-    def side(ids: npt.NDArray[np.integer[Any]], tags: tuple[str, ...]) -> tuple[npt.NDArray[Any], ...]:
+    def side(ids: npt.NDArray[np.integer[Any]], tags: tuple[str, ...]) -> _Side:
         prefix, kind = _conlleval_table(tags, types)
         name = np.array([index[tag] for tag in tags], dtype=np.int32)
         key = kind if chunk_tags else name
         return np.ascontiguousarray(ids, dtype=np.int32), prefix, kind, name, key
 
-    counts, n_correct = _text.score_tags(
-        side(gold_ids, gold_names),
-        side(predicted_ids, predicted_names),
-        np.ascontiguousarray(offsets),
-        len(types),
-        scheme,
-        _scheme_of(gold, gold_names, names).code,
-        len(rows),
-    )
+    mine, theirs = side(gold_ids, gold_names), side(predicted_ids, predicted_names)
+    offsets = np.ascontiguousarray(offsets)
+    own = detect_scheme(gold_names, gold if isinstance(gold, Corpus) else None) or Scheme.IOB2
+    counts, n_correct = _text.score_tags(mine, theirs, offsets, len(types), scheme, own.code, len(rows))
+    if scheme == "strict":
+        other = _scheme_of(theirs, offsets, own)
+        if other is not own:
+            counts = _compare(
+                _strict_chunks(mine, offsets, own, len(types)),
+                _strict_chunks(theirs, offsets, other, len(types)),
+                len(types),
+            )
     # Row n_types is the empty type, which no chunk tag here has; what conlleval finds there is no entity.
     per_type = {
         name: Counts(*counts[i].tolist()) for i, name in enumerate(rows if scheme == "token" else types)
@@ -186,11 +193,37 @@ def score(
     return Score(scheme, overall, seen, len(gold_ids), n_correct)
 
 
-def _scheme_of(gold: Corpus | Labels, gold_names: tuple[str, ...], names: tuple[str, ...]) -> Scheme:
-    corpus = gold if isinstance(gold, Corpus) else None
-    if any(split_tag(name)[0] in ("E", "S") for name in names):
-        return Scheme.IOBES
-    return detect_scheme(gold_names, corpus) or Scheme.IOB2
+def _scheme_of(side: _Side, offsets: npt.NDArray[np.int64], gold: Scheme) -> Scheme:
+    """The scheme that the fewest tags of a side break, in doubt ``gold``."""
+    ids, prefix, kind, *_ = side
+    foreign = int(np.isin(prefix, _ONLY_IOBES)[ids].sum())  # no scheme calls them illegal
+
+    def broken(scheme: Scheme) -> tuple[int, bool]:
+        illegal: int = _text.find_illegal_tags(ids, offsets, prefix, kind, scheme.code)[0]
+        return illegal + (0 if scheme is Scheme.IOBES else foreign), scheme is not gold
+
+    return min(Scheme, key=broken)
+
+
+def _strict_chunks(
+    side: _Side, offsets: npt.NDArray[np.int64], scheme: Scheme, n_types: int
+) -> npt.NDArray[np.int64]:
+    """The well-formed chunks of a side, a number each; its remainder by ``n_types`` is the type."""
+    ids, prefix, kind, *_ = side
+    start, end, types = _text.find_spans(ids, offsets, prefix, kind, True, scheme.code)
+    chunks: npt.NDArray[np.int64] = ((start * (ids.size + 1) + end) * n_types + types)[types >= 0]
+    return chunks
+
+
+def _compare(
+    gold: npt.NDArray[np.int64], predicted: npt.NDArray[np.int64], n_types: int
+) -> npt.NDArray[np.int64]:
+    """Right, too many and missed, of every type: int64 ``[n_types, 3]``."""
+    both = np.intersect1d(gold, predicted, assume_unique=True)
+    right, found, wanted = (
+        np.bincount(chunks % n_types, minlength=n_types) for chunks in (both, predicted, gold)
+    )
+    return np.stack((right, found - right, wanted - right), axis=1)
 
 
 def _conlleval_type(tag: str) -> str:
