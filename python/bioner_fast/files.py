@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import hashlib
 import json
 import os
@@ -110,6 +111,13 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def packed(data: bytes, path: str | os.PathLike[str]) -> bytes:
+    """``data`` as it is written to ``path``: compressed, without a time, if that ends in ``.gz``."""
+    if not os.fspath(path).lower().endswith(".gz"):
+        return data
+    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 def to_json(value: object, indent: int | None = None) -> str:

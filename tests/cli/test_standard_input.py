@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import sys
@@ -23,6 +24,8 @@ def test_evaluate(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     _stdin(monkeypatch, b"p53\tB-Gene\tB-Gene\nbinds\tO\n")
     assert run(["evaluate", "-"]) == 1
     assert "<stdin>:2: expected 3 columns" in capsys.readouterr().err
+    _stdin(monkeypatch, gzip.compress(b"p53\tB-Gene\tB-Gene\n"))
+    assert run(["evaluate", "-"]) == 0
 
 
 def test_convert_between_schemes(

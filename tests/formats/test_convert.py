@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from bioner_fast.cli.main import run
+from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.formats.base import Problem
@@ -250,3 +252,34 @@ def test_a_report_on_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     arguments = [str(source), str(tmp_path / "out.pubtator"), "--skip-bad", "--report", str(report)]
     assert run(["convert", *arguments]) == 0
     assert json.loads(report.read_text())["path"] == str(source)
+
+
+def test_gzip_between_tag_schemes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, packed, back = tmp_path / "in.pubtator", tmp_path / "a.tsv.gz", tmp_path / "b.tsv.gz"
+    source.write_text(PUBTATOR)
+    assert run(["convert", str(source), str(packed), "--to", "iobes"]) == 0
+    lines = gzip.decompress(packed.read_bytes()).split(b"\n")
+    assert lines[2:] == [b"TP53\tS-Gene", b"in\tO", b"cancer\tO", b""]
+    assert run(["convert", str(packed), str(back), "--to", "iob2"]) == 0
+    assert gzip.decompress(back.read_bytes()).split(b"\n")[2] == b"TP53\tB-Gene"
+    first = back.read_bytes()
+    assert run(["convert", str(packed), str(back), "--to", "iob2", "--force"]) == 0
+    assert back.read_bytes() == first  # no time is in it
+    assert run(["evaluate", str(_packed(tmp_path / "p.tsv", b"p53\tB-Gene\tB-Gene\n")), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["overall"]["tp"] == 1
+    packed.write_bytes(packed.read_bytes()[:-9])
+    assert run(["convert", str(packed), str(back), "--to", "iob2", "--force"]) == 1
+    assert f"{packed}: the compressed data ends early; the file is truncated" in capsys.readouterr().err
+    assert back.read_bytes() == first
+
+
+def _packed(path: Path, data: bytes) -> Path:
+    path.write_bytes(gzip.compress(data))
+    return path
+
+
+def test_a_corpus_is_written_compressed_where_its_name_says_so(tmp_path: Path) -> None:
+    corpus = Corpus.from_sentences([[("p53", "B-Gene"), ("binds", "O")]])
+    corpus.write(tmp_path / "a.tsv.gz")
+    assert gzip.decompress((tmp_path / "a.tsv.gz").read_bytes()) == corpus.to_bytes()
+    assert Corpus.read(tmp_path / "a.tsv.gz").tags() == ["B-Gene", "O"]

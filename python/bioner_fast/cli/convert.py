@@ -129,7 +129,7 @@ def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Cor
 
 
 def _write(data: bytes, target: str, force: bool) -> None:
-    from bioner_fast.files import atomic_write, refuse_existing
+    from bioner_fast.files import atomic_write, packed, refuse_existing
 
     if target == _STANDARD:
         sys.stdout.buffer.write(data)
@@ -137,7 +137,7 @@ def _write(data: bytes, target: str, force: bool) -> None:
         return
     refuse_existing(target, force=force)
     with atomic_write(target, "wb") as out:
-        out.write(data)
+        out.write(packed(data, target))
 
 
 def _between_formats(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,12 @@ import numpy.typing as npt
 from bioner_fast import _text
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError
-from bioner_fast.files import atomic_write
+from bioner_fast.files import atomic_write, packed
+from bioner_fast.formats.base import GZIP, decompressed
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
+_Bytes = TypeVar("_Bytes", bytes, npt.NDArray[np.uint8])
 # Tags of every token: indices of any integer type, [N], and the names they stand for.
 Labels = tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]
 
@@ -75,7 +78,8 @@ class Corpus:
         """Read a column file: a token a line, fields split by tabs or spaces, blank lines between sentences.
 
         A line that starts with ``-DOCSTART-`` begins a document; what follows on that line is its id (fillers
-        such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped.
+        such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped. Gzip
+        is recognised by content.
 
         Args:
             path: the file; ``-`` is standard input.
@@ -84,7 +88,8 @@ class Corpus:
             threads: 0 takes every core. The result does not depend on it.
 
         Raises:
-            FormatError: the file is not UTF-8 text, or a line has not as many columns as the first.
+            FormatError: the file is not UTF-8 text, a line has not as many columns as the first, or what is
+                compressed is damaged.
             BionerError: the file cannot be read.
         """
         labels = [] if tag_column is None else [tag_column]
@@ -164,12 +169,12 @@ class Corpus:
         """Write ``token TAB tag`` lines, or ``token TAB gold TAB predicted`` with ``predicted`` (ids, names).
 
         Documents are written as ``-DOCSTART-`` lines unless there is but one, without an id. The file appears
-        whole or not at all.
+        whole or not at all; a name in ``.gz`` is compressed.
 
         Raises:
             FormatError: a token is empty or holds white space, so that it could not be read back.
         """
-        data = self.to_bytes(predicted, path=os.fspath(path))
+        data = packed(self.to_bytes(predicted, path=os.fspath(path)), path)
         with atomic_write(path, "wb") as out:
             out.write(data)
 
@@ -255,11 +260,11 @@ def replace_last_column(data: bytes, tags: Sequence[str]) -> bytes:
 
 
 def load_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a file (``-``: of standard input), or a BionerError that says why not."""
+    """The bytes of a file (``-``: of standard input), decompressed, or a BionerError that says why not."""
     if os.fspath(path) == "-":
-        return sys.stdin.buffer.read()
+        return _unpacked(sys.stdin.buffer.read(), "<stdin>")
     try:
-        return Path(path).read_bytes()
+        return _unpacked(Path(path).read_bytes(), os.fspath(path))
     except FileNotFoundError:
         raise BionerError(f"{os.fspath(path)}: there is no such file") from None
     except IsADirectoryError:
@@ -277,8 +282,15 @@ def _contents(path: str | os.PathLike[str], threads: int) -> bytes | npt.NDArray
         with contextlib.suppress(OSError), open(path, "rb", buffering=0) as stream:
             data = _text.load_file(stream.fileno(), threads)
             if data is not None:
-                return data
+                return _unpacked(data, os.fspath(path))
     return load_bytes(path)
+
+
+def _unpacked(data: _Bytes, path: str) -> _Bytes | bytes:
+    """``data``, decompressed if it is gzip."""
+    if bytes(data[:2]) != GZIP:
+        return data
+    return decompressed(io.BytesIO(bytes(data)), path).read()
 
 
 def _read(

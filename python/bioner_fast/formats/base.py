@@ -19,6 +19,8 @@ from bioner_fast.errors import FormatError
 from bioner_fast.log import logger
 
 _CHUNK = 1 << 20
+# The first bytes of gzip.
+GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
     buffered = (
         stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
     )
-    if buffered.peek(2)[:2] != b"\x1f\x8b":
+    if buffered.peek(2)[:2] != GZIP:
         return buffered
     return io.BufferedReader(_CheckedGzip(cast(BinaryIO, buffered), path), _CHUNK)
 
