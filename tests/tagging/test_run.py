@@ -15,12 +15,17 @@ from typing import Any
 import pytest
 
 from bioner_fast.cli.main import run
+from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import BionerError
 from bioner_fast.files import sha256, verify_directory
 from bioner_fast.formats.registry import read_documents
+from bioner_fast.models.bundle import Inference, add_inference, load_bundle
 from bioner_fast.tagging.inputs import find_inputs
 from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, digest_input, run_identity
+from bioner_fast.tagging.precision import observe
+from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
+from tiny_idcnn import save_idcnn
 
 WORDS = "the BRCA1 protein of a breast cancer cell , TNF - alpha and Crohn disease in patients ."
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are a POSIX matter")
@@ -138,6 +143,32 @@ def test_resume_refuses_another_model_or_other_settings(
         assert _tree(tmp_path / "out") == before
     assert _tag("-m", other, corpus, "-o", out, "--force") == 0
     assert _manifest(tmp_path / "out")["model"]["path"] == str(other)
+
+
+def test_resume_knows_what_auto_came_to(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, out = save_idcnn(tmp_path / "model"), tmp_path / "out"
+    arguments = ("-m", model, corpus, "-o", f"{out}/", "--device", "cpu", "--resume")
+    monkeypatch.setattr("bioner_fast.ops.infer.is_native", lambda name: True)
+    add_inference(
+        model,
+        Inference(
+            observe(load_bundle(model), [Corpus.from_sentences([[("TNF", "O")]])]),
+            {},
+            ("float32", "bfloat16"),
+        ),
+    )
+    assert _tag(*arguments) == 0
+    settings = _manifest(out)["settings"]
+    assert (settings["device"], settings["precision"]) == ("cpu", "bfloat16")
+    assert Tagger.load(model, "cpu").predictor.precision == "bfloat16"
+    assert _tag(*arguments) == 0
+    assert _tag(*arguments, "--precision", "bfloat16") == 0
+    monkeypatch.setattr("bioner_fast.ops.infer.is_native", lambda name: name == "float32")
+    assert _tag(*arguments) == 1
+    assert "was begun with precision bfloat16, not float32" in capsys.readouterr().err
+    assert _tag(*arguments, "--precision", "bfloat16") == 0
 
 
 @pytest.mark.parametrize(

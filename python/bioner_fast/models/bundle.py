@@ -362,6 +362,22 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         ) from error
 
 
+def read_outline(path: str | os.PathLike[str]) -> tuple[Network, tuple[str, ...]]:
+    """What a bundle tells without being loaded: its network, without weights, and what ``auto`` may take.
+
+    Raises:
+        BionerError: the folder is missing or not a bundle.
+        FormatError: its format is newer than this reader, or its contents do not fit together.
+    """
+    facts = _read_facts(Path(path))
+    try:
+        with torch.device("meta"):
+            network = build_network(facts["network"])
+        return network, tuple(map(str, (facts.get("inference") or {}).get("allowed", ())))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FormatError(Path(path, _FACTS), f"expected a network ({error})") from error
+
+
 def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     features = facts["features"]
     schema = FeatureSchema(

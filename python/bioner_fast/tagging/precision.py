@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import UsageError
 from bioner_fast.log import logger
-from bioner_fast.models.bundle import Bundle, Inference, add_inference, load_bundle
+from bioner_fast.models.bundle import Bundle, Inference, add_inference, load_bundle, read_outline
 from bioner_fast.models.inference import PRECISIONS, Ranges, Tokens, build_engine, can_run
 from bioner_fast.ops import infer
 from bioner_fast.resources import data_folder
@@ -49,9 +49,24 @@ def choose(bundle: Bundle, wanted: str, *, engine: bool) -> str:
         raise UsageError("precision int8 needs the CPU and a network with hidden layers; take bfloat16")
     if wanted != "auto":
         return wanted
-    allowed = bundle.inference.allowed if engine and bundle.inference is not None else ()
+    return _fastest(bundle.inference.allowed if engine and bundle.inference is not None else ())
+
+
+def _fastest(allowed: Sequence[str]) -> str:
     fast = [name for name in PRECISIONS if name in allowed and infer.is_native(name)]
     return fast[-1] if fast else "float32"
+
+
+def foresee(path: str | os.PathLike[str], device: torch.device, wanted: str) -> str:
+    """What :func:`choose` will say of a bundle that is not loaded yet.
+
+    Raises:
+        BionerError: the folder is no bundle.
+    """
+    if wanted != "auto":
+        return wanted
+    network, allowed = read_outline(path)
+    return _fastest(allowed if device.type == "cpu" and can_run(network) else ())
 
 
 def ranges_of(bundle: Bundle) -> Ranges:
