@@ -284,6 +284,23 @@ def test_errors_of_a_single_output(
     assert len(out.read_text().splitlines()) == 1
 
 
+def test_the_file_of_errors_is_of_the_last_run(model: Path, tmp_path: Path) -> None:
+    source, out, errors = tmp_path / "in.jsonl", tmp_path / "out", tmp_path / "errors.jsonl"
+    arguments = ("-m", model, source, "-o", f"{out}/", "--resume")
+    source.write_text('{"text": 3}\n{"text": "breast cancer"}\n', encoding="utf-8")
+    assert _tag(*arguments) == 0
+    assert (out / "errors.ndjson").exists()
+    assert _tag(*arguments, "--errors", errors) == 0
+    assert len(errors.read_text().splitlines()) == 1
+    assert not (out / "errors.ndjson").exists()  # nobody would write it anew
+    source.write_text('{"text": "breast cancer"}\n', encoding="utf-8")
+    assert _tag(*arguments, "--errors", errors) == 0
+    assert errors.read_bytes() == b""
+    errors.write_text("old")
+    assert _tag("-m", model, source, "-o", tmp_path / "out.jsonl", "--errors", errors) == 0
+    assert errors.read_bytes() == b""
+
+
 def test_a_document_that_the_output_cannot_hold(model: Path, tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text('{"id": "a|b", "text": "TNF"}\n{"id": "c", "text": "TNF"}\n')
     out = tmp_path / "out"

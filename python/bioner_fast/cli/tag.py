@@ -35,7 +35,8 @@ _THREADS_HELP = "CPU threads of all workers together; all cores by default."
 _RESUME_HELP = "Go on with a run into this folder: keep outputs that are proved whole."
 _STRICT_HELP = "Stop at the first bad document instead of leaving it out."
 _ERRORS_HELP = (
-    "List bad documents here, as JSON lines; by default errors.ndjson in an output folder, else on stderr."
+    "List bad documents here, as JSON lines, in place of what is there; by default in errors.ndjson of an "
+    "output folder, else on stderr."
 )
 
 

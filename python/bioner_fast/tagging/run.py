@@ -89,8 +89,8 @@ def tag_files(
         resume: keep outputs of an earlier run that are whole by their digests and whose inputs are
             as they were.
         force: begin again over an earlier run's outputs.
-        errors_file: of bad documents; by default ``errors.ndjson`` in ``folder``, which exists only if
-            there are some.
+        errors_file: of bad documents, empty if there are none; by default ``errors.ndjson`` in ``folder``,
+            which exists only if there are some.
         stdin: what ``-`` means.
         tagger: one that is loaded already, for a single worker.
 
@@ -148,12 +148,12 @@ def tag_files(
             progress.add(record)
         summary.records = [record for record in records if record is not None]
         summary.seconds = time.perf_counter() - begun
-        target = folder / ERRORS_NAME if errors_file is None else errors_file
-        if summary.bad:
+        own = folder / ERRORS_NAME
+        own.unlink(missing_ok=True)  # it may be of an earlier run
+        target = own if errors_file is None else errors_file
+        if summary.bad or errors_file is not None:
             write_errors(target, summary.bad)
-            summary.errors_file = target
-        elif errors_file is None:
-            target.unlink(missing_ok=True)
+        summary.errors_file = target if summary.bad else None
         run.finish(summary.records, target if summary.bad and errors_file is None else None)
     return summary
 
