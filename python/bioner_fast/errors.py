@@ -13,6 +13,10 @@ class UsageError(BionerError):
     """The command or call was put together wrongly (exit status 2)."""
 
 
+class WriteError(BionerError):
+    """A place that nothing can be written to; another may do."""
+
+
 class FormatError(BionerError):
     """A file does not follow its format.
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from bioner_fast.errors import BionerError, FormatError, describe_os_error
+from bioner_fast.errors import BionerError, FormatError, WriteError, describe_os_error
 
 MANIFEST_NAME = "manifest.json"
 # Paths that mean what this process has open already, whatever that is.
@@ -40,7 +40,7 @@ def _naming(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or describe_os_error(error)
-        raise BionerError(f"cannot write {target}: {reason}; choose another place") from error
+        raise WriteError(f"cannot write {target}: {reason}; choose another place") from error
 
 
 def is_stream(path: str | os.PathLike[str]) -> bool:

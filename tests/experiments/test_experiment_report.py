@@ -57,7 +57,7 @@ def test_missing_runs_read_not_run(folder: Path) -> None:
     assert pairs["BC2GM"]["best partner"] == "AnatEM"
     assert pairs["BC2GM"]["published best pair"] == "72.21 Ex-PTM"
     assert rows_of(store, "Dependent")["CRAFT"]["test F1"] == "61.50"
-    assert rows_of(store, "Dependent")["CRAFT"]["difference"] == "+0.50"
+    assert rows_of(store, "Dependent")["CRAFT"]["difference"] == "+1.00"  # of seed 1 alone
     assert rows_of(store, "Dependent")["AnatEM"]["test F1"] == "not run"
     assert rows_of(store, "Size of the training data")["BC2GM"]["50 %"] == "not run"  # its second row
 
@@ -139,6 +139,15 @@ def test_failures_are_told_until_the_run_is_done(folder: Path) -> None:
     assert "**x**: training diverged" in (folder / "report.md").read_text()
     (folder / "runs" / "run-0" / "failure.json").write_text('{"reason": "at first"}')
     assert Store(folder).failures() == {"x": "training diverged"}
+
+
+def test_runs_that_no_study_has_are_told(folder: Path) -> None:
+    write_report(Store(folder))
+    assert "in no table" not in (folder / "report.md").read_text()
+    pair = made_up_result(Run("best", (A, B), "multi-output"), {A: 70, B: 60})
+    write_results(folder / "more", [pair, made_up_result(Run("cnn", (C,)), {C: 50})])
+    write_report(Store(folder / "more"))
+    assert "in no table: best multi-output BC2GM+CRAFT." in (folder / "more" / "report.md").read_text()
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"format": 1}', '{"format": 99, "run": {}, "scores": {}}'])

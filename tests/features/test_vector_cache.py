@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -135,6 +137,29 @@ def test_a_read_only_folder_is_left_alone(source: Path, builds: list[str], tmp_p
         source.parent.chmod(0o755)
     assert len(builds) == 1
     assert list((tmp_path / "user-cache").glob("v.bin-*.bioner-cache"))
+
+
+def test_a_folder_that_others_own_is_left_alone(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its mode lets somebody write, but not this user."""
+    make = tempfile.mkdtemp
+
+    def mkdtemp(*arguments: Any, **options: Any) -> str:
+        if options["dir"] == source.parent:
+            raise PermissionError(13, "Permission denied")
+        return make(*arguments, **options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", mkdtemp)
+    assert is_mapped(WordVectors.load(source).matrix)
+    assert list((tmp_path / "user-cache").glob("v.bin-*.bioner-cache"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes with names are POSIX")
+def test_a_pipe_is_no_word_vector_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(BionerError, match="pipe is a pipe or a device"):
+        WordVectors.load(tmp_path / "pipe")
 
 
 def test_no_place_to_write_means_memory(

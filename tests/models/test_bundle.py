@@ -223,6 +223,7 @@ def test_a_newer_folding_is_refused(copy: Path) -> None:
         lambda facts: facts["network"].update(word_dim=9),
         lambda facts: facts["network"].update(rows=9),
         lambda facts: facts["network"].update(surprise=9),
+        lambda facts: facts["network"].update(hidden=[1 << 45]),  # more than any machine has
         lambda facts: facts["tasks"][0].update(scheme="klingon"),
         lambda facts: facts["tasks"][0].update(tables=["transitions"]),
         lambda facts: facts["tasks"][0].update(tags=["O"]),

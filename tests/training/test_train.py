@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bioner_fast.cli.main import run
 from bioner_fast.data.corpus import read_predictions
 from bioner_fast.data.scoring import score
 from bioner_fast.errors import BionerError, UsageError
@@ -215,13 +217,48 @@ def test_resuming_a_run_that_is_complete_gives_its_result(tmp_path: Path, diseas
     assert train(TrainConfig(out=str(tmp_path / "run")), resume=True) == first
 
 
-def test_resuming_with_other_settings_is_refused(tmp_path: Path, disease: Path) -> None:
+def test_resuming_with_other_settings_is_refused(
+    tmp_path: Path, disease: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config = small((disease,), tmp_path / "run", epochs=1)
     train(config)
     with pytest.raises(UsageError, match="--epochs"):
         train(small((disease,), tmp_path / "run", epochs=2), resume=True)
     with pytest.raises(BionerError, match="no run to resume"):
         train(TrainConfig(out=str(tmp_path / "none")), resume=True)
+    # A default counts where it was asked for.
+    out = ["--out", str(tmp_path / "run")]
+    assert run(["train", "--resume", *out, "--arch", "cnn"]) == 0
+    capsys.readouterr()
+    assert run(["train", "--resume", *out, "--arch", "cnn", "--batch-size", "50"]) == 2
+    assert "--resume: --batch-size is 50 here and 32 in" in capsys.readouterr().err
+    assert run(["train", "--resume", *out, "--seed", "1", "--dropout", "0.5"]) == 2
+
+
+@pytest.mark.parametrize("what", ["dis/train", "vectors"])
+def test_resuming_with_other_data_is_refused(
+    tmp_path: Path, disease: Path, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("2 2\nthe 1 2\ngout 1 2\n")
+    config = small((disease,), tmp_path / "run", vectors=str(vectors), epochs=1)
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "score_saved", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    name = what
+    if what == "vectors":
+        name = str(vectors)
+        vectors.write_text("2 2\nthe 1 2\ngout 1 3\n")
+    else:
+        file = disease / "train.tsv"
+        file.write_text(file.read_text() + "new\tO\n\n")
+    with pytest.raises(UsageError, match=f"--resume: {re.escape(name)} is not what the run began with"):
+        train(config, resume=True)
 
 
 def test_divergence_ends_in_a_sentence(tmp_path: Path, disease: Path) -> None:

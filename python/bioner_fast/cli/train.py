@@ -108,7 +108,7 @@ def _train(values: dict[str, Any]) -> None:
     from bioner_fast.training.train import train
 
     try:
-        result = train(config, resume=beside["resume"], force=beside["force"])
+        result = train(config, resume=beside["resume"], force=beside["force"], given=given)
     except TrainingInterrupted as stop:
         print(f"bioner-fast: {stop}", file=sys.stderr)  # noqa: T201
         raise SystemExit(130) from None  # all is said

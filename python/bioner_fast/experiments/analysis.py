@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,18 @@ class Results:
         found = {} if cell is None else self.by_cell.get(cell.cell(), {})
         return dict(sorted(found.items()))
 
-    def score(self, cell: Run | None, task: str, split: str = "test", measure: str = "f1") -> Figure:
-        """A score of a task over seeds."""
-        scores = [result["scores"].get(task, {}).get(split, {}) for result in self.seeds(cell).values()]
+    def score(
+        self,
+        cell: Run | None,
+        task: str,
+        split: str = "test",
+        measure: str = "f1",
+        seeds: Collection[int] | None = None,
+    ) -> Figure:
+        """A score of a task over all seeds, or over some."""
+        found = self.seeds(cell)
+        taken = [found[seed] for seed in found if seeds is None or seed in seeds]
+        scores = [result["scores"].get(task, {}).get(split, {}) for result in taken]
         return Figure(tuple(score[measure] for score in scores if measure in score))
 
     def fact(self, cell: Run | None, name: str) -> Figure:

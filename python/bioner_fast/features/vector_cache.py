@@ -198,7 +198,7 @@ def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
     """Read ``file`` and write its cache; ``folder`` appears whole or not at all.
 
     Raises:
-        OSError: the place cannot be written, or is full.
+        OSError, WriteError: the place cannot be written, or is full.
         FormatError: the file does not follow its format.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -158,6 +158,10 @@ class VectorFile:
         try:
             if Path(self.path).is_dir():
                 raise BionerError(f"{self.path} is a folder; a word-vector file was expected")
+            if Path(self.path).exists() and not Path(self.path).is_file():
+                raise BionerError(
+                    f"{self.path} is a pipe or a device; word vectors are read from a regular file"
+                )
             try:
                 stream = self._stack.enter_context(open(self.path, "rb"))  # noqa: SIM115 (closed by the stack)
             except FileNotFoundError:

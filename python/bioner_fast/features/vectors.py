@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.errors import UsageError
+from bioner_fast.errors import UsageError, WriteError
 from bioner_fast.features.vector_cache import (
     Arrays,
     VectorStatistics,
@@ -163,7 +163,7 @@ def _open_or_build(
         try:
             with VectorFile(path, format) as file:
                 build_cache(place, file, threads)
-        except OSError as error:
+        except (OSError, WriteError) as error:
             # Another process may have put its own there in the meantime.
             if (arrays := open_cache(place, path, format)) is not None:
                 return arrays

@@ -399,21 +399,16 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     vocabulary = Vocabulary(_strings(words["buffer"].numpy(), words["offsets"].numpy(), folder / _VOCABULARY))
     weights = load_tensors(folder / _WEIGHTS)
     tasks = tuple(_task_head(entry, weights) for entry in facts["tasks"])
-    network = build_network(facts["network"])
     table = load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
     if table.shape[0] != len(vocabulary) + 2:
         raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
+    state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
+    network = _build(facts["network"], state, table)
     outputs = [(head.name, len(head.tagset.names)) for head in tasks]
     if outputs != list(network.shape.tasks):
         raise ValueError(
             f"the tasks have tags {outputs}, the network has outputs {list(network.shape.tasks)}"
         )
-    state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
-    state[network.word_table_key] = table
-    network.load_state_dict(state, strict=True, assign=True)
-    network.eval()
-    for parameter in network.parameters():
-        parameter.requires_grad_(False)
     provenance = facts.get("provenance", {})
     inference = None
     if (measured := facts.get("inference")) is not None:
@@ -429,6 +424,25 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     return Bundle(
         folder, network, vocabulary, schema, tasks, provenance, _size(folder), inference, merged, names
     )
+
+
+def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], table: Tensor) -> Network:
+    """The network with its weights; memory is taken for what is there, whatever the configuration says."""
+    with torch.device("meta"):
+        declared = build_network(config)
+    state = {**weights, declared.word_table_key: table}
+    for name, value in declared.state_dict().items():
+        found = state[name]
+        if (found.shape, found.dtype) != (value.shape, value.dtype):
+            raise ValueError(
+                f"{name} should be {value.dtype} {list(value.shape)}, is {found.dtype} {list(found.shape)}"
+            )
+    network = build_network(config)
+    network.load_state_dict(state, strict=True, assign=True)
+    network.eval()
+    for parameter in network.parameters():
+        parameter.requires_grad_(False)
+    return network
 
 
 def _strings(buffer: NDArray[Any], offsets: NDArray[Any], path: Path) -> StringColumn:

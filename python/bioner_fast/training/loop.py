@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import signal
 import threading
@@ -118,6 +119,7 @@ class Trainer:
         self.judge: Judge[dict[str, Any]] = Judge(network, beside)
         self._judged: dict[str, Tensor] = {}
         self._spare: dict[str, Tensor] = {}  # memory of weights that were judged and are not the best
+        self._digests: dict[str, str] = {}
         self.first_phase: Path | None = None  # where it is kept for other runs, see training.first_phase
         self.shared = False  # whether it was taken from there
         first_phase.seed_phase(self)
@@ -408,8 +410,23 @@ class Trainer:
             "position": asdict(at),
             "random": self.random.bit_generator.state,
             "processes": self.ranks.size,
+            "data": self._data(),
         }
         self.checkpoints.save(facts, tensors)
+
+    def _data(self) -> dict[str, str]:
+        """Digests of what a run cannot go on without: corpora, the words of the table, vectors that stay."""
+        if not self._digests:
+            words, table = self.prepared.vocabulary.words.packed(), self.network.embedding.words
+            vectors = hashlib.sha256(words.buffer.tobytes() + words.offsets.tobytes())
+            if not self.config.tune_vectors:
+                rows = table[:: 1 + len(table) // 1000]  # a thousand of them tell one file from another
+                vectors.update(rows.detach().cpu().numpy().tobytes())
+            self._digests = {
+                **self.prepared.digests,
+                self.config.vectors or "vocabulary": vectors.hexdigest(),
+            }
+        return self._digests
 
     def _checkpoint_due(self) -> bool:
         assert self._saved_at is not None
@@ -425,6 +442,11 @@ class Trainer:
                 f"--resume: the run was started with {started} processes, this is one of {self.ranks.size}; "
                 "their number fixes its batches"
             )
+        for name, digest in self._data().items():
+            if facts.get("data", {}).get(name, digest) != digest:
+                raise UsageError(
+                    f"--resume: {name} is not what the run began with; put it back, or begin anew (--force)"
+                )
         at = self.at = Position(**facts["position"])
         at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
         self.random.bit_generator.state = facts["random"]

@@ -75,6 +75,7 @@ def train(
     force: bool = False,
     observer: Observer | None = None,
     first_phase: Path | None = None,
+    given: Mapping[str, Any] | None = None,
 ) -> TrainResult:
     """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
 
@@ -89,6 +90,8 @@ def train(
         observer: called after every evaluation, with its record; what it adds goes to ``metrics.jsonl``.
         first_phase: dependent: a folder that the first phase is taken from if it is there, and else left in
             for other runs with the same first task, seed and settings (see ``training.first_phase``).
+        given: to resume: settings that have to agree with the run's; by default those of ``config`` that
+            differ from their defaults.
 
     Raises:
         UsageError: settings that contradict each other, or the run that is resumed.
@@ -106,7 +109,7 @@ def train(
     if resume and force:
         raise UsageError("--resume and --force contradict each other")
     if resume:
-        config = resumed_config(config)
+        config = resumed_config(config, given)
         folder = RunFolder(config.out or "")
         if folder.finished():
             logger.info("%s is complete already", folder.path)

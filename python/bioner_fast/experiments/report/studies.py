@@ -43,8 +43,9 @@ def replication(results: Results, run: Run | None, task: str) -> Cell:
 
 
 def compared(results: Results, run: Run | None, baseline: Run | None, task: str) -> list[Cell]:
-    """Difference of means and its significance."""
-    ours, theirs = results.score(run, task), results.score(baseline, task)
+    """Difference of means and its significance, of the seeds that both have (if there are such)."""
+    shared = results.seeds(run).keys() & results.seeds(baseline).keys() or None
+    ours, theirs = (results.score(cell, task, seeds=shared) for cell in (run, baseline))
     if not ours or not theirs:
         return [Cell("–", faint=True)] * 2
     outcome = results.compare(run, baseline, task)
