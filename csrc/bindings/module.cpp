@@ -1,6 +1,8 @@
 // Table of contents of bioner_fast._ops. bindings/tensor.h says how to add an op.
 #include <pybind11/pybind11.h>
 
+#include "runtime/thread_pool.h"
+
 namespace bioner::bindings {
 void register_runtime(pybind11::module_& module);
 void register_window(pybind11::module_& module);
@@ -16,6 +18,7 @@ void register_infer(pybind11::module_& module);
 
 PYBIND11_MODULE(_ops, module) {
   module.doc() = "Native kernels of bioner_fast; use bioner_fast.ops";
+  bioner::watch_forks();
   bioner::bindings::register_runtime(module);
   bioner::bindings::register_window(module);
   bioner::bindings::register_crf(module);

@@ -187,6 +187,8 @@ Pool& pool() {
 
 }  // namespace
 
+void watch_forks() { pool(); }
+
 int hardware_threads() {
   static const int count = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   return count;
@@ -204,7 +206,7 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& b
   const std::int64_t pieces = std::min<std::int64_t>(most, threads * kPiecesPerThread);
   const int seats = static_cast<int>(std::min<std::int64_t>(pieces, threads)) - 1;
   Job job{body, n, pieces, seats};
-  Pool& own = pool();  // before OpenMP: it watches for forks
+  Pool& own = pool();
   if (workers == Workers::kOwn || !run_by_openmp(job)) own.run(job);
 }
 

@@ -24,6 +24,10 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads,
                   const std::function<void(std::int64_t, std::int64_t)>& body,
                   Workers workers = Workers::kTorchs);
 
+// To be called when a module is loaded: a child that is forked before the first job must know that OpenMP's
+// threads stayed behind, too. Starts no thread.
+void watch_forks();
+
 // Cores of this machine, at least 1.
 int hardware_threads();
 

@@ -26,6 +26,30 @@ float narrow(double value) {
   return static_cast<float>(value);
 }
 
+// A number that is out of double's range: 0 or an infinity, by where its first digit that is not 0 stands.
+double beyond(const char* p, const char* end) {
+  const bool negative = *p == '-';
+  bool started = false, fraction = false;
+  std::int64_t magnitude = 0, exponent = 0;
+  for (p += negative; p < end && *p != 'e' && *p != 'E'; ++p) {
+    started |= *p >= '1' && *p <= '9';
+    if (*p == '.') {
+      fraction = true;
+    } else if (started != fraction) {
+      magnitude += started ? 1 : -1;
+    }
+  }
+  if (p < end) {
+    const bool below = ++p < end && *p == '-';
+    for (p += p < end && (*p == '-' || *p == '+'); p < end; ++p) {
+      exponent = std::min<std::int64_t>(exponent * 10 + (*p - '0'), std::int64_t{1} << 40);
+    }
+    if (below) exponent = -exponent;
+  }
+  const double value = magnitude + exponent > 0 ? std::numeric_limits<double>::infinity() : 0.0;
+  return negative ? -value : value;
+}
+
 // Correctly rounded, whatever the locale.
 const char* parse_slowly(const char* p, const char* end, float& value) {
   double number = 0;
@@ -34,10 +58,7 @@ const char* parse_slowly(const char* p, const char* end, float& value) {
   if (start < end && (*start == '+' || (start != p && *start == '-'))) return nullptr;
   const auto [rest, error] = std::from_chars(start, end, number);
   if (error == std::errc::invalid_argument) return nullptr;
-  if (error == std::errc::result_out_of_range) {
-    // Beyond double: 0 or an infinity, as strtod says.
-    number = std::strtod(std::string(start, rest).c_str(), nullptr);
-  }
+  if (error == std::errc::result_out_of_range) number = beyond(start, rest);
   value = narrow(number);
   return rest;
 #else

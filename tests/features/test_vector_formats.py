@@ -208,6 +208,19 @@ def test_numbers_are_read_as_python_reads_them(
     assert np.array_equal(load(path).matrix[0], expected)
 
 
+@pytest.mark.parametrize(
+    "field",
+    ["1.5e-400", "-1.5e-400", "1e400", "-1e400", "0.001e312", "1000e306", "-0." + "0" * 400 + "1", "9" * 400,
+     "0." + "0" * 400 + "1e900", "1" + "0" * 400 + "e-900", "1e99999999999999999999"],
+)  # fmt: skip
+def test_numbers_beyond_double_are_zero_or_infinite(tmp_path: Path, field: str) -> None:
+    found = load(write(tmp_path, "n.txt", f"1 2\nw 1 {field}\n".encode())).matrix[0, 1]
+    with np.errstate(over="ignore"):
+        expected = np.float32(float(field))
+    assert found == expected
+    assert np.signbit(found) == np.signbit(expected)
+
+
 @pytest.mark.parametrize("format", FORMATS)
 def test_writing_and_reading_gives_the_same(tmp_path: Path, format: str) -> None:
     rng = np.random.default_rng(5)

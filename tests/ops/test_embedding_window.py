@@ -113,6 +113,14 @@ def test_sparse_gradient_trains_as_dense_does() -> None:
     assert torch.equal(*weights)
 
 
+def test_a_sparse_gradient_has_no_derivative() -> None:
+    weight = torch.ones(3, 2, requires_grad=True)
+    ids, offsets = torch.tensor([1, 2]), torch.tensor([0, 2])
+    loss = ops.embedding_window(weight, ids, offsets, 3, 0, sparse=True).square().sum()
+    with pytest.raises(RuntimeError, match="no second derivative; sparse=False"):
+        torch.autograd.grad(loss, weight, create_graph=True)
+
+
 # Dynamo itself reads .grad of what goes into the rest of the function.
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")
 def test_a_sparse_gradient_is_a_graph_break() -> None:

@@ -185,6 +185,16 @@ def test_a_share_of_next_to_nothing_drops_nothing(simd_level: str, share: float)
     torch.testing.assert_close(gated.dropout(values, share, 1), values, rtol=1e-9, atol=0)
 
 
+def test_a_second_derivative_is_refused() -> None:
+    values = make(4)
+    values["hidden"].requires_grad_()
+    for out in (run(values, dilation=1), gated.dropout(values["hidden"], 0.5, 1)):
+        loss = out.square().sum()
+        (grad,) = torch.autograd.grad(loss, values["hidden"], create_graph=True)
+        with pytest.raises(RuntimeError, match="once_differentiable"):
+            (loss + grad.square().sum()).backward()
+
+
 def test_no_tokens() -> None:
     values = make(4)
     assert run(values, 3, 3, dilation=1).shape == (0, 4)

@@ -48,6 +48,13 @@ def test_pack_and_unpack() -> None:
     assert torch.equal(unpack(packed, mask, -1.0), values.masked_fill(~mask[:, :, None], -1.0))
 
 
+def test_rows_are_as_many_as_tokens() -> None:
+    mask = torch.tensor([[True, True], [True, False]])
+    for rows in (1, 2, 4):
+        with pytest.raises(ValueError, match=f"a row for each of the 3 tokens, got {rows}"):
+            unpack(torch.zeros(rows), mask)
+
+
 def test_parameters_are_those_of_pytorch_crf(both) -> None:
     mine, theirs = both
     assert list(mine.state_dict()) == list(theirs.state_dict())

@@ -132,6 +132,28 @@ sys.exit(os.waitstatus_to_exitcode(status) or not np.array_equal(gather(), expec
 """
 
 
+FORK_FIRST = """
+import os, signal, sys, torch
+from bioner_fast import ops
+
+torch.set_num_threads(4)
+torch.ones(4_000_000).sum()  # Torch's OpenMP threads are there, and no job of ours was
+values, offsets = torch.arange(160_000.0).view(-1, 8), torch.arange(0, 20_001, 20)
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os._exit(0 if ops.window_gather(values, offsets, 7).shape == (20_000, 56) else 3)
+_, status = os.waitpid(child, 0)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_is_forked_before_the_first_job_does_not_wait_for_ever() -> None:
+    result = run_python(FORK_FIRST)
+    assert result.returncode == 0, result.stderr
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_has_workers_of_its_own() -> None:
     """Without Torch: its own threads do not outlive a fork."""

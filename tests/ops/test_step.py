@@ -338,6 +338,19 @@ def rows_call(**changed: Any) -> Callable[[], None]:
             "`grad` must have at least the columns",
         ),
         (lambda: step.sgd(torch.zeros(3), torch.zeros(2), rate=0.1), "`grad` must have as many elements"),
+        # What is changed in place: a copy would be.
+        (lambda: step.sgd(torch.zeros(2, 3).t(), torch.zeros(3, 2), rate=0.1), "`values` must be contiguous"),
+        (
+            lambda: step.rows_sgd(torch.zeros(2, 3).t(), torch.tensor([0]), torch.zeros(1, 2), rate=0.1),
+            "`table` must be contiguous",
+        ),
+        (
+            lambda: step.adam(
+                *(torch.zeros(3, 2) for _ in range(3)), torch.zeros(2, 3).t(),
+                beta1=0.9, beta2=0.9, size=0.1, epsilon=0.1,
+            ),
+            "`second` must be contiguous",
+        ),
         (lambda: step.fold(torch.zeros(1, 2, 3), torch.tensor([1]), 2), "`starts` must ascend within"),
         (lambda: step.fold(torch.zeros(2, 2, 3), torch.tensor([1, 0]), 9), "`starts` must ascend within"),
         (lambda: step.fold(torch.zeros(2, 2, 3), torch.tensor([0]), 9), "`starts` must have shape"),

@@ -148,6 +148,17 @@ def argument(value: Any) -> Any:
     return to_dlpack(value if value.is_contiguous() else value.contiguous())
 
 
+def written(name: str, tensor: Tensor) -> Tensor:
+    """`tensor`, which an op writes to: of one that is not contiguous it would write to a copy.
+
+    Raises:
+        ValueError: it is not contiguous.
+    """
+    if not tensor.is_contiguous():
+        raise ValueError(f"`{name}` must be contiguous")
+    return tensor
+
+
 def call(name: str, like: Tensor, *arguments: Any) -> Any:
     """Call the native op `name`: tensors become DLPack capsules; ``threads`` and ``stream`` are added.
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from bioner_fast.ops import _native, products
 
@@ -103,6 +104,7 @@ class _Dropout(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         share, seed, dtype = ctx.how
         (grad,) = gradients
@@ -131,6 +133,7 @@ class _GatedBlock(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         hidden, kernel, bias, norm_weight, first, last, rows, mixed, stats = ctx.saved_tensors
         shift, dilation, seed, share, dtype = ctx.how

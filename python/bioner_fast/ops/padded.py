@@ -44,6 +44,8 @@ def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
     """The inverse of :func:`pack`: ``[B, T, ...]`` with `fill` at padding. It raises as that does.
 
+    A ValueError is also what another number of rows than of tokens gives (on CUDA with ``BIONER_CHECK=1``).
+
     Example:
         >>> unpack(torch.tensor([1, 2, 3]), torch.tensor([[True, True], [True, False]]))
         tensor([[1, 2],
@@ -52,6 +54,9 @@ def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
     if not isinstance(values, Tensor):
         raise TypeError(f"`values` must be a tensor, got {type(values).__name__}")
     mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+    looks = mask.device.type == "cpu" or (mask.is_cuda and _native.checks_contents())
+    if looks and not torch.compiler.is_compiling() and len(values) != (tokens := int(mask.sum())):
+        raise ValueError(f"`values` must have a row for each of the {tokens} tokens, got {len(values)}")
     padded = values.new_full((*mask.shape, *values.shape[1:]), fill)
     padded[mask] = values
     return padded

@@ -67,7 +67,7 @@ def sparse_mm(left: Tensor, right: Tensor, out: Tensor) -> Tensor:
         tensor([[1., 2.],
                 [3., 4.]])
     """
-    _native.call("sparse_multiply", out, left, right, out)
+    _native.call("sparse_multiply", out, left, right, _native.written("out", out))
     return out
 
 
@@ -91,7 +91,7 @@ def kept_units(left: Tensor, right: Tensor, bias: Tensor, seed: int, share: floa
         >>> kept_units(torch.ones(1, 2), torch.eye(2), torch.tensor([1.0, -3.0]), 0, 0.0, torch.empty(1, 2))
         tensor([[2., 0.]])
     """
-    _native.call("sparse_kept", out, left, right, bias, seed, share, out)
+    _native.call("sparse_kept", out, left, right, bias, seed, share, _native.written("out", out))
     return out
 
 

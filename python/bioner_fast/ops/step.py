@@ -131,7 +131,7 @@ def rows_sgd(table: Tensor, ids: Tensor, grad: Tensor, *, rate: float) -> None:
     Raises:
         ValueError, TypeError: shapes, dtypes or ids do not fit.
     """
-    _native.call("step_rows_sgd", table, table, ids, grad, rate)
+    _native.call("step_rows_sgd", table, _native.written("table", table), ids, grad, rate)
 
 
 def head(
@@ -185,6 +185,8 @@ def adam(
         >>> m
         tensor([ 0.0500, -0.0500])
     """
+    for name, changed in (("values", values), ("first", first), ("second", second)):
+        _native.written(name, changed)
     _native.call(
         "step_adam", values, values, grad, first, second, low, beta1, beta2, size, epsilon, decay
     )  # fmt: skip
@@ -192,4 +194,4 @@ def adam(
 
 def sgd(values: Tensor, grad: Tensor, low: Tensor | None = None, *, rate: float) -> None:
     """``w = w - rate g``; arguments as for :func:`adam`."""
-    _native.call("step_sgd", values, values, grad, low, rate)
+    _native.call("step_sgd", values, _native.written("values", values), grad, low, rate)

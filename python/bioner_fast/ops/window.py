@@ -402,6 +402,10 @@ def _backward_embedding(ctx, grad):  # type: ignore[no-untyped-def]
 
 
 def _backward_embedding_sparse(ctx, grad):  # type: ignore[no-untyped-def]
+    if grad.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "embedding_window(sparse=True) has no second derivative; sparse=False (the default) has"
+        )
     ids, offsets = ctx.saved_tensors
     weight = _grad_weight_sparse(
         grad.detach().contiguous(), ids, offsets, ctx.window, ctx.rows, ctx.padding_idx
