@@ -77,12 +77,16 @@ chunked = st.lists(st.sampled_from(["O", "A", "AA", "B", "BB", "BBB"]), min_size
 
 @given(
     st.lists(st.tuples(chunked, st.booleans()), min_size=1, max_size=4),
-    *[st.sampled_from(["iob1", "iob2", "iobes"])] * 2,
-)
+    st.sampled_from(
+        [("iob1", "iob1"), ("iob1", "iob2"), ("iob1", "iobes"), ("iob2", "iob2"), ("iob2", "iobes"),
+         ("iobes", "iob2"), ("iobes", "iobes")]
+    ),
+)  # fmt: skip
 def test_strict_compares_chunks_across_schemes(
-    sentences: list[tuple[list[str], bool]], ours: str, theirs: str
+    sentences: list[tuple[list[str], bool]], pair: tuple[str, str]
 ) -> None:
     """Gold and predicted chunks are the same, or those of a sentence are missed or too many."""
+    ours, theirs = pair
     gold, predicted = [], []
     for parts, same in sentences:
         chunks, at = [], 0
@@ -101,6 +105,12 @@ def test_strict_compares_chunks_across_schemes(
         for n, g, p in zip(sizes, gold, predicted, strict=True)
     ]
     assert counts_of(score_pairs(pairs, "strict")) == conlleval.count(gold, predicted)
+
+
+def test_ill_formed_predictions_are_no_other_scheme() -> None:
+    gold = ["B-A", "I-A", "O", "B-A", "O", "B-A"]
+    result = score_pairs([list(zip(gold, ["I-A", "I-A", "O", "I-A", "O", "B-A"], strict=True))], "strict")
+    assert (result.overall.tp, result.overall.fp, result.overall.fn) == (1, 0, 2)
 
 
 def test_strict_iob1() -> None:

@@ -132,9 +132,10 @@ def score(
         predicted_names: tags; they may be other ones than the gold names.
         sentence_offsets: int64 ``[S + 1]``; by default the corpus's.
         scheme: ``conlleval``: chunks by the lenient rules, any sequence has chunks. ``strict``: only chunks
-            that are well-formed, each side's in its own scheme: that of the predictions is the one that the
-            fewest of their tags break, in doubt that of the gold tags. ``token``: tokens by type, whatever
-            the prefix; for part-of-speech tags by tag, and overall over all tokens.
+            that are well-formed, each side's in its own scheme: of the predictions, that of the gold tags,
+            IOB2 or IOBES, whichever the fewest of their tags break, in doubt that of the gold tags.
+            ``token``: tokens by type, whatever the prefix; for part-of-speech tags by tag, and overall over
+            all tokens.
 
     Raises:
         UsageError: no such rule.
@@ -194,7 +195,7 @@ def score(
 
 
 def _scheme_of(side: _Side, offsets: npt.NDArray[np.int64], gold: Scheme) -> Scheme:
-    """The scheme that the fewest tags of a side break, in doubt ``gold``."""
+    """Of ``gold``, IOB2 and IOBES the scheme that the fewest tags of a side break, in doubt ``gold``."""
     ids, prefix, kind, *_ = side
     foreign = int(np.isin(prefix, _ONLY_IOBES)[ids].sum())  # no scheme calls them illegal
 
@@ -202,7 +203,8 @@ def _scheme_of(side: _Side, offsets: npt.NDArray[np.int64], gold: Scheme) -> Sch
         illegal: int = _text.find_illegal_tags(ids, offsets, prefix, kind, scheme.code)[0]
         return illegal + (0 if scheme is Scheme.IOBES else foreign), scheme is not gold
 
-    return min(Scheme, key=broken)
+    # Not IOB1 unless gold is: it would make chunks of all that ill-formed IOB2 begins with I.
+    return min((gold, Scheme.IOB2, Scheme.IOBES), key=broken)
 
 
 def _strict_chunks(
