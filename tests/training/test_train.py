@@ -194,10 +194,8 @@ def test_a_run_is_not_replaced_unasked(tmp_path: Path, disease: Path) -> None:
     assert (out / "notes.txt").read_text() == "mine"
 
 
-def test_a_run_that_was_stopped_after_training_can_be_resumed(
-    tmp_path: Path, disease: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = small((disease,), tmp_path / "run", epochs=1)
+def stop_before_scoring(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Train, and be stopped when the model is saved and the result is not."""
 
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
@@ -206,6 +204,13 @@ def test_a_run_that_was_stopped_after_training_can_be_resumed(
         patch.setattr(training, "score_saved", stopped)
         with pytest.raises(KeyboardInterrupt):
             train(config)
+
+
+def test_a_run_that_was_stopped_after_training_can_be_resumed(
+    tmp_path: Path, disease: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small((disease,), tmp_path / "run", epochs=1)
+    stop_before_scoring(config, monkeypatch)
     assert (tmp_path / "run" / "model").is_dir()
     with pytest.raises(BionerError, match="pass --resume to go on with it"):
         train(config)
@@ -242,14 +247,7 @@ def test_resuming_with_other_data_is_refused(
     vectors = tmp_path / "v.txt"
     vectors.write_text("2 2\nthe 1 2\ngout 1 2\n")
     config = small((disease,), tmp_path / "run", vectors=str(vectors), epochs=1)
-
-    def stopped(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "score_saved", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            train(config)
+    stop_before_scoring(config, monkeypatch)
     name = what
     if what == "vectors":
         name = str(vectors)

@@ -68,7 +68,7 @@ class _Worker:
                     stderr=log,
                     encoding="utf-8",
                     env={**os.environ, **dict.fromkeys(_THREAD_VARIABLES, str(self.threads))},
-                    # A terminal sends Ctrl-C to a whole session; the programme passes it on, once.
+                    # A terminal sends Ctrl-C to all that it started; the programme passes it on, once.
                     start_new_session=True,
                 )
         return self.process

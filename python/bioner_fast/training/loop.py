@@ -422,10 +422,8 @@ class Trainer:
             if not self.config.tune_vectors:
                 rows = table[:: 1 + len(table) // 1000]  # a thousand of them tell one file from another
                 vectors.update(rows.detach().cpu().numpy().tobytes())
-            self._digests = {
-                **self.prepared.digests,
-                self.config.vectors or "vocabulary": vectors.hexdigest(),
-            }
+            name = self.config.vectors or "vocabulary"
+            self._digests = {**self.prepared.digests, name: vectors.hexdigest()}
         return self._digests
 
     def _checkpoint_due(self) -> bool:
