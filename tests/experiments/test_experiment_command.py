@@ -362,6 +362,7 @@ def test_ctrl_c_and_the_death_of_a_worker(data: Path, tmp_path: Path, started: S
     assert said.strip().splitlines()[-1] == "bioner-fast: interrupted"
     assert not Store(out).results()
     assert not Store(out).failures()
+    assert "KeyboardInterrupt" not in (out / "logs" / "worker-1.log").read_text()  # it came to its checkpoint
     [state] = out.glob("runs/*/work/checkpoint/state.json")
     step = json.loads(state.read_text())["step"]
 
