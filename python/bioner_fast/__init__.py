@@ -22,6 +22,7 @@ _EXPORTS = {
     "TrainConfig": "bioner_fast.training.config",
     "TrainResult": "bioner_fast.training.train",
     "WordVectors": "bioner_fast.features.vectors",
+    "to_arrow": "bioner_fast.formats.arrow",
     "train": "bioner_fast.training.train",
 }
 _SUBMODULES = {"ops"}
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bioner_fast.data.document import Passage as Passage
     from bioner_fast.errors import BionerError as BionerError
     from bioner_fast.features.vectors import WordVectors as WordVectors
+    from bioner_fast.formats.arrow import to_arrow as to_arrow
     from bioner_fast.tagging.tagger import Tagger as Tagger
     from bioner_fast.training.config import TrainConfig as TrainConfig
     from bioner_fast.training.train import TrainResult as TrainResult

@@ -19,12 +19,12 @@ _STANDARD = "-"
 _INPUT_HELP = "Files or folders of files to tag; - is standard input."
 _OUTPUT_HELP = "File, or folder (ending in /) for one file per input; - is standard output."
 _INPUT_FORMAT_HELP = (
-    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat or pubmed-xml; guessed from the name "
-    "when omitted, text for standard input."
+    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat, pubmed-xml, csv, tsv or parquet; "
+    "guessed from the name when omitted, text for standard input."
 )
 _OUTPUT_FORMAT_HELP = (
-    "jsonl, conll, pubtator, bioc-xml, bioc-json or brat; when omitted, guessed from the name of the output, "
-    "else that of the input where it holds entities, else jsonl."
+    "jsonl, conll, pubtator, bioc-xml, bioc-json, brat, csv, tsv, parquet or html; when omitted, guessed "
+    "from the name of the output, else that of the input where it holds entities, else jsonl."
 )
 _MERGE_HELP = "Of overlapping entities keep the one with the highest score."
 _BATCH_HELP = "Tokens worked on together; memory grows with it, results do not change."
@@ -34,6 +34,9 @@ _WORKERS_HELP = "Processes, one input each at a time (with an output folder); ea
 _THREADS_HELP = "CPU threads of all workers together; all cores by default."
 _RESUME_HELP = "Go on with a run into this folder: keep outputs that are proved whole."
 _STRICT_HELP = "Stop at the first bad document instead of leaving it out."
+_TEXT_COLUMN_HELP = "Of a table (csv, tsv, parquet): the column of texts; by default text or abstract."
+_ID_COLUMN_HELP = "Of a table: the column of identifiers; by default rows are numbered."
+_ROWS_HELP = "Of a table that is written: a row an entity, or a row a document with a list of entities."
 _ERRORS_HELP = (
     "List bad documents here, as JSON lines, in place of what is there; by default in errors.ndjson of an "
     "output folder, else on stderr."
@@ -53,6 +56,9 @@ def register(app: typer.Typer) -> None:
         input_format: Annotated[str | None, typer.Option(metavar="FORMAT", help=_INPUT_FORMAT_HELP)] = None,
         output_format: Annotated[str | None, typer.Option(metavar="FORMAT", help=_OUTPUT_FORMAT_HELP)] = None,
         lines: Annotated[bool, typer.Option("--lines", help="Text input: each line is a document.")] = False,
+        text_column: Annotated[str | None, typer.Option(metavar="NAME", help=_TEXT_COLUMN_HELP)] = None,
+        id_column: Annotated[str | None, typer.Option(metavar="NAME", help=_ID_COLUMN_HELP)] = None,
+        rows: Annotated[str, typer.Option(metavar="entities|documents", help=_ROWS_HELP)] = "entities",
         merge: Annotated[bool, typer.Option("--merge", help=_MERGE_HELP)] = False,
         workers: Annotated[int, typer.Option(min=1, max=1024, help=_WORKERS_HELP)] = 1,
         resume: Annotated[bool, typer.Option("--resume", help=_RESUME_HELP)] = False,
@@ -82,6 +88,8 @@ def register(app: typer.Typer) -> None:
         Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample/model -
         """
         from bioner_fast.errors import UsageError
+        from bioner_fast.formats.base import TableColumns
+        from bioner_fast.formats.table_rows import check_rows
         from bioner_fast.tagging.inputs import find_inputs
         from bioner_fast.tagging.inputs import output_format as choose
         from bioner_fast.tagging.precision import check_precision
@@ -94,13 +102,14 @@ def register(app: typer.Typer) -> None:
             )
         # Everything that can be wrong with the arguments is found before the model is loaded.
         written = None if output == _STANDARD else output
-        found = find_inputs(inputs, input_format, lines=lines, output=written)
+        columns = TableColumns(text_column, id_column) if text_column or id_column else None
+        found = find_inputs(inputs, input_format, lines=lines, output=written, columns=columns)
         folder = _is_folder(inputs, output, output_format, resume or workers > 1)
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)
         check_precision(precision)
         settings = TaggerSettings(model, device, threads, precision)
-        options = TagOptions(written_as, merge, batch_tokens, settings.lanes(), strict)
+        options = TagOptions(written_as, merge, batch_tokens, settings.lanes(), strict, check_rows(rows))
         if folder:
             _into_folder(settings, found, Path(output), options, workers, resume, force, errors, as_json)
         else:

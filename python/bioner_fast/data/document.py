@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from bioner_fast.data.markup import fragment
+
 Level = Literal["document", "passage", "sentence"]
 
 
@@ -139,6 +141,10 @@ class Document:
         """Iterate over the entities of all passages."""
         for passage in self.passages:
             yield from passage.entities
+
+    def _repr_html_(self) -> str:
+        """The text with its entities in colours, as notebooks show it."""
+        return fragment([(p.text, p.offset, p.section) for p in self.passages], self.entities)
 
     def iter_relations(self) -> Iterator[Relation]:
         """Iterate over the relations of the document, its passages and their sentences."""

@@ -88,6 +88,19 @@ class Reporter:
         self.on_problem(Problem(self.path, message, document, line, "document", "skipped"))
 
 
+@dataclass(frozen=True, slots=True)
+class TableColumns:
+    """Which columns are read.
+
+    Attributes:
+        text: of the texts; by default the one called ``text``, else ``abstract``.
+        id: of the identifiers; by default rows are numbered from 1.
+    """
+
+    text: str | None = None
+    id: str | None = None
+
+
 class Writer(Protocol):
     """What a format's writer does; the registry opens and closes the stream."""
 
@@ -202,7 +215,20 @@ def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
     return io.BufferedReader(_CheckedGzip(cast(BinaryIO, buffered), path), _CHUNK)
 
 
-_SUFFIXES = (".txt", ".xml", ".json", ".jsonl", ".tsv", ".conll", ".iob", ".ann", ".pubtator", ".nxml")
+_SUFFIXES = (
+    ".txt",
+    ".xml",
+    ".json",
+    ".jsonl",
+    ".tsv",
+    ".conll",
+    ".iob",
+    ".ann",
+    ".pubtator",
+    ".nxml",
+    ".csv",
+    ".parquet",
+)
 
 
 def document_stem(path: str | os.PathLike[str]) -> str:

@@ -19,7 +19,8 @@ from typing import IO, Any, BinaryIO, cast
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_directory, atomic_write, refuse_existing
-from bioner_fast.formats.base import Problem, Reporter, Source, Writer, document_stem
+from bioner_fast.formats.base import Problem, Reporter, Source, TableColumns, Writer, document_stem
+from bioner_fast.formats.table_rows import Rows
 
 OnProblem = Callable[[Problem], None] | None
 
@@ -35,6 +36,7 @@ class Format:
         reader: function ``(Source) -> Iterator[Document]``, None if the format is not read.
         writer: class ``(stream, reporter) -> Writer``, None if the format is not written.
         folder: documents lie in a folder of files: ``read_folder(path, reporter)``, ``FolderWriter``.
+        table: it has columns: the reader takes :class:`TableColumns`, the writer ``rows``.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Format:
     reader: str | None = "read"
     writer: str | None = "Writer"
     folder: bool = False
+    table: bool = False
 
     def load(self, attribute: str) -> Any:
         """An attribute of the format's module."""
@@ -61,6 +64,10 @@ FORMATS: dict[str, Format] = {
         Format("bioc-json", "bioc_json", (".bioc.json", ".json")),
         Format("brat", "brat", (".ann", ".tar.gz", ".tgz", ".tar"), folder=True),
         Format("pubmed-xml", "pubmed_xml", (), writer=None),
+        Format("csv", "table", (".csv",), reader="read_csv", writer="CsvWriter", table=True),
+        Format("tsv", "table", (".tsv",), reader="read_tsv", writer="TsvWriter", table=True),
+        Format("parquet", "table", (".parquet",), reader="read_parquet", writer="ParquetWriter", table=True),
+        Format("html", "html", (".html", ".htm"), reader=None),
     )
 }
 FORMAT_NAMES: tuple[str, ...] = tuple(FORMATS)
@@ -165,6 +172,7 @@ def read_documents(
     *,
     name: str | None = None,
     on_problem: OnProblem = None,
+    columns: TableColumns | None = None,
 ) -> Iterator[Document]:
     """Read documents one by one; memory does not grow with their number.
 
@@ -175,6 +183,7 @@ def read_documents(
         name: what messages call a stream; its ``.name`` or ``<stream>`` by default.
         on_problem: receives every :class:`Problem`; bad documents are then skipped. Without it a bad document
             raises and smaller problems are logged.
+        columns: of a table, which hold texts and identifiers.
 
     Raises:
         FormatError: the file does not follow its format.
@@ -191,27 +200,33 @@ def read_documents(
         if not path.exists():
             raise BionerError(f"{path}: no such file or folder")
         entry = get_format(format or guess_format(path))
-        return _read_path(path, entry, on_problem)
+        return _read_path(path, entry, on_problem, columns)
     label = name if name is not None else str(getattr(source, "name", "<stream>"))
     if format is None:
         raise UsageError(f"cannot tell the format of {label}; say which it is: {', '.join(INPUT_FORMATS)}")
-    return _read_stream(source, get_format(format), label, on_problem)
+    return _read_stream(source, get_format(format), label, on_problem, columns)
 
 
-def _read_path(path: Path, entry: Format, on_problem: OnProblem) -> Iterator[Document]:
+def _read_path(
+    path: Path, entry: Format, on_problem: OnProblem, columns: TableColumns | None
+) -> Iterator[Document]:
     if entry.folder:
         yield from entry.load("read_folder")(path, Reporter(str(path), on_problem))
         return
     if path.is_dir():
         raise BionerError(f"{path} is a folder; {entry.name} is read from files")
     with open(path, "rb") as stream:
-        yield from _read_stream(cast(BinaryIO, stream), entry, str(path), on_problem)
+        yield from _read_stream(cast(BinaryIO, stream), entry, str(path), on_problem, columns)
 
 
-def _read_stream(stream: BinaryIO, entry: Format, label: str, on_problem: OnProblem) -> Iterator[Document]:
+def _read_stream(
+    stream: BinaryIO, entry: Format, label: str, on_problem: OnProblem, columns: TableColumns | None
+) -> Iterator[Document]:
     if entry.reader is None:
         raise UsageError(f"documents cannot be read as {entry.name}")
-    yield from entry.load(entry.reader)(Source(stream, label, on_problem))
+    source = Source(stream, label, on_problem)
+    read = entry.load(entry.reader)
+    yield from read(source, columns or TableColumns()) if entry.table else read(source)
 
 
 class DocumentWriter:
@@ -282,6 +297,7 @@ def open_writer(
     *,
     force: bool = False,
     on_problem: OnProblem = None,
+    rows: Rows = "entities",
 ) -> DocumentWriter:
     """Open an output for documents.
 
@@ -291,6 +307,7 @@ def open_writer(
         format: a name of the table, None to guess it from the path.
         force: replace an existing path.
         on_problem: receives what the format cannot hold; logged as warnings otherwise.
+        rows: of a table: one for every entity, or one for every document with a list of entities.
 
     Raises:
         BionerError: the path exists and ``force`` is false.
@@ -312,12 +329,13 @@ def open_writer(
     entry = get_format(format)
     if entry.writer is None:
         raise UsageError(f"{entry.name} is read but not written; choose one of {', '.join(OUTPUT_FORMATS)}")
+    further = {"rows": rows} if entry.table else {}
     stack = contextlib.ExitStack()
     if not is_path:
         stream = cast(BinaryIO, target)
         stack.callback(stream.flush)
         reporter = Reporter(str(getattr(stream, "name", "<stream>")), on_problem)
-        return DocumentWriter(entry.load(entry.writer)(stream, reporter), stack)
+        return DocumentWriter(entry.load(entry.writer)(stream, reporter, **further), stack)
     path = Path(cast("str | os.PathLike[str]", target))
     reporter = Reporter(str(path), on_problem)
     archive = path.name.lower().endswith((".tar.gz", ".tgz", ".tar"))
@@ -338,7 +356,7 @@ def open_writer(
         # No name and no time in the header: the same documents give the same bytes.
         packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=opened, mtime=0)
         opened = cast("IO[bytes]", stack.enter_context(packed))
-    return DocumentWriter(make(opened, reporter), stack, path)
+    return DocumentWriter(make(opened, reporter, **further), stack, path)
 
 
 __all__ = [

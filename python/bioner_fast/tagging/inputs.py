@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import MANIFEST_NAME, walk
+from bioner_fast.formats.base import TableColumns
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import (
     INPUT_FORMATS,
@@ -38,11 +39,13 @@ class Input:
         format: its format.
         name: what its output is called, relative to the output folder, without a suffix: the file's stem,
             after the folders between it and the folder that was given.
+        columns: of a table, which hold texts and identifiers.
     """
 
     path: str
     format: str
     name: str
+    columns: TableColumns | None = None
 
 
 def find_inputs(
@@ -51,6 +54,7 @@ def find_inputs(
     *,
     lines: bool = False,
     output: str | os.PathLike[str] | None = None,
+    columns: TableColumns | None = None,
 ) -> list[Input]:
     """The files that some arguments mean, in order.
 
@@ -62,6 +66,7 @@ def find_inputs(
         format: of all inputs; guessed from each name when None (standard input: text).
         lines: text files hold a document a line.
         output: where outputs go; below a folder of inputs, that folder is left out.
+        columns: of tables; where they are given a ``.tsv`` file is a table, not a column file.
 
     Raises:
         UsageError: a format is unknown, cannot be read or cannot be guessed, or ``-`` comes twice.
@@ -74,6 +79,7 @@ def find_inputs(
     if list(names).count(STANDARD) > 1:
         raise UsageError("standard input (-) can be read only once")
     given = "lines" if lines else format
+    guess = guess_format if columns is None else guess_table
     written = None if output is None else os.path.realpath(output)
     result: list[Input] = []
     for name in names:
@@ -82,17 +88,33 @@ def find_inputs(
         elif not Path(name).exists():
             raise BionerError(f"{name}: no such file or folder")
         elif not Path(name).is_dir() or given == "brat" or (given is None and _has_standoff(name, written)):
-            result.append(Input(name, given or guess_format(name), document_stem(name)))
+            result.append(Input(name, given or guess(name), document_stem(name)))
         else:
-            result += _inside(Path(name), given, written)
+            result += _inside(Path(name), given, written, guess)
+    if columns is not None:
+        other = next((one for one in result if not get_format(one.format).table), None)
+        if other is not None:
+            raise UsageError(
+                f"--text-column and --id-column are for tables, and {other.path} is read as {other.format}; "
+                "say with --input-format csv, tsv or parquet what it is"
+            )
+        result = [replace(one, columns=columns) for one in result]
     return result
+
+
+def guess_table(path: str | os.PathLike[str]) -> str:
+    """As :func:`guess_format`, where columns are named: a ``.tsv`` file is a table."""
+    name = os.fspath(path).lower().removesuffix(".gz")
+    return "tsv" if name.endswith(".tsv") else guess_format(path)
 
 
 def _has_standoff(folder: str, written: str | None) -> bool:
     return any(file.endswith(_STANDOFF) for _, _, files in walk(folder, written) for file in files)
 
 
-def _inside(folder: Path, given: str | None, written: str | None) -> list[Input]:
+def _inside(
+    folder: Path, given: str | None, written: str | None, guess: Callable[[Path], str]
+) -> list[Input]:
     found: list[Input] = []
     unknown = 0
     for place, folders, files in walk(folder, written):
@@ -103,7 +125,7 @@ def _inside(folder: Path, given: str | None, written: str | None) -> list[Input]
                 continue
             path = Path(place, name)
             try:
-                format = given or guess_format(path)
+                format = given or guess(path)
             except UsageError:
                 unknown += 1
                 continue
@@ -128,6 +150,8 @@ def output_format(inputs: Sequence[Input], output: str, given: str | None, *, fo
         formats = {one.format for one in inputs}
         known = inputs[0].format if len(formats) == 1 else "jsonl"
         name = "jsonl" if known in NO_ENTITIES or get_format(known).writer is None else known
+    elif all(get_format(one.format).table for one in inputs):
+        name = guess_table(output)
     else:
         name = guess_format(output)
     if name in NO_ENTITIES:
@@ -176,9 +200,11 @@ def read_input(
     if one.path == STANDARD:
         if stdin is None:
             raise UsageError("standard input (-) cannot be read here; name a file")
-        documents = read_documents(stdin, one.format, name="<stdin>", on_problem=on_problem)
+        documents = read_documents(
+            stdin, one.format, name="<stdin>", on_problem=on_problem, columns=one.columns
+        )
     else:
-        documents = read_documents(one.path, one.format, on_problem=on_problem)
+        documents = read_documents(one.path, one.format, on_problem=on_problem, columns=one.columns)
     for document in documents:
         if isinstance(document.native, TokenLayer):
             for passage in document.passages:

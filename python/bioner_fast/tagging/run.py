@@ -111,6 +111,7 @@ def tag_files(
     facts = {
         "output_format": options.output_format,
         "merge": options.merge,
+        "rows": options.rows,
         "device": settings.device,
         "precision": settings.precision,
     }

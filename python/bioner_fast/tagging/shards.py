@@ -15,6 +15,7 @@ from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import sha256
 from bioner_fast.formats.base import Problem
 from bioner_fast.formats.registry import open_writer
+from bioner_fast.formats.table_rows import Rows
 from bioner_fast.installation import MAX_THREADS, available_threads
 from bioner_fast.tagging.inputs import STANDARD, Input, read_input
 from bioner_fast.tagging.manifest import ShardRecord, digest_input
@@ -64,6 +65,7 @@ class TagOptions:
         batch_tokens: tokens worked on together.
         lanes: batches worked on at a time.
         strict: stop at the first bad document.
+        rows: of tables that are written: ``entities`` or ``documents``.
     """
 
     output_format: str = "jsonl"
@@ -71,6 +73,7 @@ class TagOptions:
     batch_tokens: int = BATCH_TOKENS
     lanes: int = 1
     strict: bool = False
+    rows: Rows = "entities"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +153,9 @@ def tag_to(
     try:
         with (
             closing(stream),
-            open_writer(sink, options.output_format, force=force, on_problem=from_writer) as writer,
+            open_writer(
+                sink, options.output_format, force=force, on_problem=from_writer, rows=options.rows
+            ) as writer,
         ):
             for document in stream:
                 before = len(writing.bad)
