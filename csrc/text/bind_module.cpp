@@ -1,7 +1,7 @@
 // Table of contents of the extension module `_text`: one line per file that binds something.
 #include <pybind11/pybind11.h>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/register.h"
 
 PYBIND11_MODULE(_text, m) {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <exception>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/conll_chunk.h"
 #include "text/text_error.h"
 #include "text/utf8.h"

@@ -11,7 +11,7 @@
 
 #include <cstdint>
 
-#include "core/macros.h"
+#include "base/core/macros.h"
 
 namespace bioner::conll::BIONER_LEVEL {
 

@@ -10,7 +10,7 @@
 #include <system_error>
 #include <vector>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 
 namespace bioner {
 

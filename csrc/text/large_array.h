@@ -1,5 +1,5 @@
 // Arrays of uninitialised memory. Large ones come from memory that is kept when they are freed
-// (runtime/buffers.h), in huge pages: faulting pages in costs more than the work on them.
+// (base/runtime/buffers.h), in huge pages: faulting pages in costs more than the work on them.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <memory>
 #include <new>
 
-#include "runtime/buffers.h"
+#include "base/runtime/buffers.h"
 
 namespace bioner {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/vectors.h"
 
 namespace bioner {

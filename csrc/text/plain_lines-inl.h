@@ -5,7 +5,7 @@
 
 #include <bit>
 
-#include "core/macros.h"
+#include "base/core/macros.h"
 #include "text/delimiter_mask-inl.h"
 #include "text/plain_lines.h"
 

@@ -1,6 +1,6 @@
 #include "text/plain_lines.h"
 
-#include "runtime/simd.h"
+#include "base/runtime/simd.h"
 
 namespace bioner::conll {
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <string>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/unicode.h"
 
 namespace bioner {

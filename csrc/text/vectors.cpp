@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstring>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/text_error.h"
 #include "text/unicode.h"
 #include "text/utf8.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/unicode.h"
 
 namespace bioner {

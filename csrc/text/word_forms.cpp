@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <string>
 
-#include "runtime/thread_pool.h"
+#include "base/runtime/thread_pool.h"
 #include "text/hash_index.h"
 #include "text/unicode.h"
 #include "text/vocabulary.h"

@@ -18,14 +18,14 @@
 #include <thread>
 #include <vector>
 
-#include "crf/crf.h"
-#include "dense/dense.h"
-#include "mlp/mlp.h"
-#include "runtime/buffers.h"
-#include "runtime/simd.h"
-#include "step/step.h"
-#include "viterbi/viterbi.h"
-#include "window/window.h"
+#include "base/runtime/buffers.h"
+#include "base/runtime/simd.h"
+#include "ops/crf/crf.h"
+#include "ops/viterbi/viterbi.h"
+#include "ops/window/window.h"
+#include "training/dense/dense.h"
+#include "training/mlp/mlp.h"
+#include "training/step/step.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 
 An op is a public function (checks that need no tensor contents; works under ``torch.compile``), a
 ``torch.library`` op (allocates outputs, calls :func:`call`), its fake and its autograd.
-``csrc/bindings/tensor.h`` has the native side.
+``csrc/base/bindings/tensor.h`` has the native side.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def threads() -> int:
 def new_output(like: Tensor, rows: int, columns: int) -> Tensor:
     """An empty ``[rows, columns]`` tensor like `like`; large ones on the CPU reuse the pages of freed ones.
 
-    ``csrc/runtime/buffers.h`` says why. ``BIONER_KEEP_MB=0`` keeps nothing.
+    ``csrc/base/runtime/buffers.h`` says why. ``BIONER_KEEP_MB=0`` keeps nothing.
     """
     module = extension()
     if like.device.type == "cpu" and rows * columns * like.element_size() >= module.recycled_bytes:

@@ -1,6 +1,6 @@
 """Building blocks of CPU inference: products over gathered rows, sums of table rows, and what follows.
 
-Native code only (``csrc/infer``); no gradients. Rows of values travel as bytes: ``uint8 [rows, stride]``
+Native code only (``csrc/inference``); no gradients. Rows of values travel as bytes: ``uint8 [rows, stride]``
 holds float32, bfloat16 or quantised elements. Columns are padded with zeros to multiples of 16
 (:func:`padded`).
 

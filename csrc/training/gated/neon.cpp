@@ -1,0 +1,3 @@
+// Gated block: NEON.
+#define BIONER_LEVEL neon
+#include "training/gated/isa-inl.h"

@@ -1,0 +1,3 @@
+// Sparse products: NEON.
+#define BIONER_LEVEL neon
+#include "training/sparse/isa-inl.h"

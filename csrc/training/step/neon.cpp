@@ -1,0 +1,3 @@
+// Training step: NEON.
+#define BIONER_LEVEL neon
+#include "training/step/isa-inl.h"

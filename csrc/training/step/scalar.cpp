@@ -1,0 +1,3 @@
+// Training step: portable C++.
+#define BIONER_LEVEL scalar
+#include "training/step/isa-inl.h"
