@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bioner_fast.models.bundle import FORMAT_VERSION  # noqa: E402
+from bioner_fast.models.bundle import FORMAT_VERSION, add_calibration  # noqa: E402
 from bioner_fast.tagging.tagger import Tagger  # noqa: E402
 from tiny_bundle import save_tiny  # noqa: E402
 
@@ -31,7 +31,8 @@ def main() -> None:
     folder = ROOT / "tests" / "fixtures" / f"bundle_v{FORMAT_VERSION}"
     if folder.exists():
         sys.exit(f"{folder} exists: a fixture is made once and never changed")
-    save_tiny(folder / "model", decoders={"cells": "forward-argmax"})
+    save_tiny(folder / "model", decoders={"cells": "forward-argmax"}, precision="int8")
+    add_calibration(folder / "model", {"medical": {"Disease": (0.5, 0.25)}})
     documents = Tagger.load(folder / "model", device="cpu").tag(TEXTS)
     expected = [
         {

@@ -15,8 +15,18 @@ from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.files import write_manifest
-from bioner_fast.models.bundle import FORMAT_VERSION, FeatureSchema, add_provenance, load_bundle, save_bundle
+from bioner_fast.models.bundle import (
+    FORMAT_VERSION,
+    FeatureSchema,
+    add_calibration,
+    add_provenance,
+    load_bundle,
+    save_bundle,
+)
+from bioner_fast.models.tensor_files import load_tensors
+from bioner_fast.models.word_rows import read_rows, rounded_rows, stored_rows
 from bioner_fast.tagging import predict
+from bioner_fast.tagging.calibration import Calibration
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import WORDS, heads, network, save_tiny
 
@@ -270,13 +280,16 @@ def test_folders_that_are_no_bundles(saved: Path, tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-def test_version_1_loads_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The committed bundle of format version 1 gives what it gave on the day it was made.
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
+def test_every_version_loads_for_good(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The committed bundle of every format version gives what it gave on the day it was made.
 
-    Its texts hold an emoji, which could still be part of an entity then.
+    The texts hold an emoji, which could still be part of an entity in version 1.
     """
-    monkeypatch.setattr(predict, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
-    folder = FIXTURES / "bundle_v1"
+    if version == 1:
+        monkeypatch.setattr(predict, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
+    folder = FIXTURES / f"bundle_v{version}"
+    assert json.loads((folder / "model" / "bundle.json").read_text())["format_version"] == version
     assert load_bundle(folder / "model").tasks[1].decoder == "forward-argmax"
     expected = json.loads((folder / "expected.json").read_text(encoding="utf-8"))
     documents = Tagger.load(folder / "model", device="cpu").tag([entry["text"] for entry in expected])
@@ -293,3 +306,46 @@ def test_version_1_loads_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
         ]
         assert entry["entities"] == found
     assert sum(len(entry["entities"]) for entry in expected) > 5
+
+
+def test_int8_rows_have_a_scale_and_round_to_themselves(tmp_path: Path) -> None:
+    path = save_tiny(tmp_path / "model", precision="int8")
+    bundle = load_bundle(path)
+    table = bundle.network.embedding.words
+    original = network(heads()).embedding.words
+    step = original.abs().amax(1, keepdim=True) / 127
+    assert bool(((table - original).abs() <= 0.51 * step).all())
+    assert torch.equal(rounded_rows(table, "int8"), table)
+    stored = load_tensors(path / "embeddings.safetensors")
+    assert stored["weight"].dtype == torch.int8
+    assert stored["scale"].shape == (len(table),)
+
+
+def test_int8_rows_of_zeros_and_of_any_size() -> None:
+    table = torch.tensor([[0.0, 0.0], [1e-30, -1e-31], [3e30, 1e30], [1.0, -1.0]])
+    back = rounded_rows(table, "int8")
+    assert bool(((back - table).abs() <= table.abs().amax(1, keepdim=True) / 253).all())
+    assert torch.equal(rounded_rows(back, "int8"), back)
+    with pytest.raises(UsageError, match="not finite"):
+        rounded_rows(torch.tensor([[float("inf"), 1.0]]), "int8")
+
+
+def test_scales_that_do_not_fit_their_rows_are_refused() -> None:
+    rows = stored_rows(torch.ones(3, 2), "int8")
+    with pytest.raises(ValueError, match="3 rows of int8, but scales"):
+        read_rows({**rows, "scale": rows["scale"][:2]})
+
+
+def test_calibration_changes_scores_alone(tmp_path: Path) -> None:
+    path = save_tiny(tmp_path / "model")
+    texts = ["Familial breast cancer and Crohn disease (BRCA1). Tumor cells."]
+    before = Tagger.load(path, "cpu").tag(texts)[0].entities
+    add_calibration(path, {"medical": {"Disease": (0.5, 0.25)}})
+    after = Tagger.load(path, "cpu").tag(texts)[0].entities
+    assert [(e.start, e.end, e.type) for e in before] == [(e.start, e.end, e.type) for e in after]
+    assert any(e.type == "Disease" for e in before)
+    for old, new in zip(before, after, strict=True):
+        expected = old.score
+        if old.type == "Disease":
+            expected = float(Calibration(0.5, 0.25).apply(np.array([old.score]))[0])
+        assert new.score == pytest.approx(expected)

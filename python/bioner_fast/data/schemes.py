@@ -78,6 +78,26 @@ def join_tag(prefix: str, kind: str) -> str:
     return "O" if prefix == "O" else f"{prefix}-{kind}" if prefix else kind
 
 
+def open_type(types: Iterable[str]) -> str:
+    """The type of a token that a corpus does not label: O, or a part of an entity of one of these types.
+
+    A corpus that labels some of several types says so token by token: ``B-?gene|species`` where its O means
+    that there is no disease, but perhaps a gene or a species. Training then counts all of these.
+
+    Example:
+        >>> open_type(["gene", "species"]), open_types("?gene|species"), open_types("gene")
+        ('?gene|species', ('gene', 'species'), None)
+    """
+    return "?" + "|".join(types)
+
+
+def open_types(kind: str) -> tuple[str, ...] | None:
+    """The types that an open type leaves open; None for any other type. See :func:`open_type`."""
+    if not kind.startswith("?"):
+        return None
+    return tuple(part for part in kind[1:].split("|") if part)
+
+
 def types_of(tag_names: Iterable[str]) -> tuple[str, ...]:
     """The entity types in ``tag_names``, by first appearance."""
     pairs = (split_tag(name) for name in tag_names)
@@ -248,6 +268,11 @@ class TagSet:
         names = ["O", *(f"{prefix}-{kind}" for kind in types for prefix in scheme.prefixes)]
         strays = [name for name in union if not split_tag(name)[0]]
         return cls(tuple(names + strays), scheme, types)
+
+    def closed(self) -> TagSet:
+        """Without the open types (see :func:`open_type`), which are no output of a network."""
+        kept = tuple(name for name in self.names if open_types(split_tag(name)[1]) is None)
+        return TagSet(kept, self.scheme, tuple(kind for kind in self.types if open_types(kind) is None))
 
     @cached_property
     def index(self) -> dict[str, int]:

@@ -3,7 +3,8 @@
 ```text
 bundle.json             format version, feature schema, network, tasks, provenance
 weights.safetensors     the network but for its word vectors, and the tables of decoders that need some
-embeddings.safetensors  the word vectors, float16 unless asked otherwise, rows in the order of the vocabulary
+embeddings.safetensors  the word vectors, float16 unless asked otherwise, rows in the order of the vocabulary;
+                        since version 2 also int8 with a scale for every row
 vocabulary.safetensors  the words: one UTF-8 buffer and offsets into it
 inference.safetensors   ranges of the layers' values, for int8; only where precisions were measured
 manifest.json           size and SHA-256 of every file
@@ -41,12 +42,12 @@ from bioner_fast.log import logger
 from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.registry import build_network
 from bioner_fast.models.tensor_files import load_tensors, save_tensors
+from bioner_fast.models.word_rows import read_rows, stored_rows
 
 if TYPE_CHECKING:
     from bioner_fast.models.base import Network
 
-FORMAT_VERSION = 1
-STORED_PRECISIONS = {"float16": torch.float16, "float32": torch.float32}
+FORMAT_VERSION = 2
 
 _FACTS = "bundle.json"
 _WEIGHTS = "weights.safetensors"
@@ -121,6 +122,7 @@ class Bundle:
         inference: what was measured about faster precisions, if anything was.
         merge_types: whether the heads tag as one, with normal types (see tagging.merge).
         normal_types: normal name of every entity type of the heads.
+        calibration: by head and entity type, what makes scores probabilities (see tagging.calibration).
     """
 
     path: Path
@@ -133,6 +135,7 @@ class Bundle:
     inference: Inference | None = None
     merge_types: bool = False
     normal_types: Mapping[str, str] = field(default_factory=dict)
+    calibration: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
 
     def task(self, name: str | None = None) -> TaskHead:
         """The head called ``name``; without a name, the only entity head.
@@ -181,7 +184,7 @@ def save_bundle(
         vocabulary: V words; row i + 2 of the word table belongs to word i (rows 0 and 1: padding, unknown).
         tasks: the network's heads.
         schema: how tokens are looked up; the default folds.
-        precision: of the stored word vectors, ``float16`` or ``float32``.
+        precision: of the stored word vectors, ``float16``, ``float32`` or ``int8``.
         provenance: JSON-able facts; the package version is added.
         word_table: [2 + V, D], where it is not the network's own (a network trained on the corpus' rows
             only).
@@ -192,10 +195,6 @@ def save_bundle(
         UsageError: an unknown precision, or vectors too large for float16.
         BionerError: the folder exists and ``force`` is false.
     """
-    if precision not in STORED_PRECISIONS:
-        raise UsageError(
-            f"precision of word vectors must be one of {', '.join(STORED_PRECISIONS)}, not {precision!r}"
-        )
     schema = FeatureSchema() if schema is None else schema
     state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
     own_table = state.pop(network.word_table_key)
@@ -204,9 +203,7 @@ def save_bundle(
         raise ValueError(
             f"word_table: expected {len(vocabulary) + 2} rows (padding, unknown, words), found {len(table)}"
         )
-    stored = table.to(STORED_PRECISIONS[precision]).contiguous()
-    if not bool(torch.isfinite(stored).all()):
-        raise UsageError(f"the word vectors do not fit {precision} or are not finite; store them as float32")
+    stored = stored_rows(table, precision)
     facts = {
         "format_version": FORMAT_VERSION,
         "features": {
@@ -229,7 +226,7 @@ def save_bundle(
     words = vocabulary.words.packed()
     with atomic_directory(path, force=force) as folder:
         save_tensors(folder / _WEIGHTS, state)
-        save_tensors(folder / _EMBEDDINGS, {"weight": stored})
+        save_tensors(folder / _EMBEDDINGS, stored)
         save_tensors(folder / _VOCABULARY, _arrays(buffer=words.buffer, offsets=words.offsets))
         write_json(folder / _FACTS, facts)
     logger.info(
@@ -287,6 +284,22 @@ def add_inference(path: str | os.PathLike[str], inference: Inference) -> None:
     }
     ranges = {name: values.clone().contiguous() for name, values in inference.ranges.items()}
     _rewrite(Path(path), content, ranges)
+
+
+def add_calibration(
+    path: str | os.PathLike[str], calibration: Mapping[str, Mapping[str, tuple[float, float]]]
+) -> None:
+    """Store what makes scores probabilities in a saved bundle, as :func:`add_provenance` does.
+
+    Raises:
+        BionerError: the bundle is not whole.
+    """
+    content = _verified_facts(Path(path))
+    content["calibration"] = {
+        head: {kind: list(values) for kind, values in types.items()} for head, types in calibration.items()
+    }
+    content["format_version"] = FORMAT_VERSION
+    _rewrite(Path(path), content)
 
 
 def _verified_facts(source: Path) -> dict[str, Any]:
@@ -399,7 +412,7 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     vocabulary = Vocabulary(_strings(words["buffer"].numpy(), words["offsets"].numpy(), folder / _VOCABULARY))
     weights = load_tensors(folder / _WEIGHTS)
     tasks = tuple(_task_head(entry, weights) for entry in facts["tasks"])
-    table = load_tensors(folder / _EMBEDDINGS)["weight"].to(torch.float32)
+    table = read_rows(load_tensors(folder / _EMBEDDINGS))
     if table.shape[0] != len(vocabulary) + 2:
         raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
     state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
@@ -421,8 +434,22 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         for kind, normal in entry.get("normal_types", {}).items()
     }
     merged = bool(facts.get("merge_types", False))
+    calibration = {
+        str(head): {str(kind): (float(slope), float(offset)) for kind, (slope, offset) in types.items()}
+        for head, types in facts.get("calibration", {}).items()
+    }
     return Bundle(
-        folder, network, vocabulary, schema, tasks, provenance, _size(folder), inference, merged, names
+        folder,
+        network,
+        vocabulary,
+        schema,
+        tasks,
+        provenance,
+        _size(folder),
+        inference,
+        merged,
+        names,
+        calibration,
     )
 
 

@@ -35,20 +35,37 @@ class Chain(nn.Module):
         return {name: value.detach().clone() for name, value in self.named_parameters()}
 
     def log_likelihood(
-        self, emissions: Tensor, tags: Tensor, offsets: Tensor, constraints: tuple[Tensor, Tensor, Tensor]
+        self,
+        emissions: Tensor,
+        tags: Tensor,
+        offsets: Tensor,
+        constraints: tuple[Tensor, Tensor, Tensor],
+        open_tags: Tensor | None = None,
     ) -> Tensor:
         """log p(tags) of each sentence among the sequences that the constraints allow, [B].
+
+        Where tags are open, it is the log-probability of all sequences that agree with them: what a corpus
+        does not label is never taken for O (Greenberg et al. 2018).
 
         Args:
             emissions: [N, K] logits or log-probabilities (equal rows shifts cancel).
             tags: int64 [N].
             offsets: int64 [B + 1].
-            constraints: from :func:`constraints`.
+            constraints: from :func:`constraints`; tag 0 is O.
+            open_tags: bool [J, K]: which tags the codes K, K + 1, ... in ``tags`` leave possible, O among
+                them.
         """
         transitions, start, end = constraints
-        return crf_log_likelihood(
-            emissions, tags, self.transitions + transitions, offsets, self.start + start, self.end + end
-        )
+        chain = self.transitions + transitions, offsets, self.start + start, self.end + end
+        if open_tags is None:
+            return crf_log_likelihood(emissions, tags, *chain)
+        n_tags = emissions.shape[1]
+        rows = torch.cat([torch.eye(n_tags, dtype=torch.bool, device=tags.device), open_tags])
+        path = torch.where(tags < n_tags, tags, 0)
+        # Both have the score of the same path; what is left is the logarithm of the share of what agrees.
+        agreeing = emissions.masked_fill(~rows[tags], -torch.inf)
+        whole, part = (crf_log_likelihood(values, path, *chain) for values in (emissions, agreeing))
+        return whole - part
 
 
 def constraints(tagset: TagSet, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -23,6 +23,7 @@ from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
 from bioner_fast.models.inference import Engine, Tokens, build_engine, can_run
 from bioner_fast.tagging.blocks import BLOCK, BlockNetwork, blocks, inner_offsets
+from bioner_fast.tagging.calibration import calibrated
 from bioner_fast.tagging.precision import choose, ranges_of
 from bioner_fast.tagging.scores import span_scores
 
@@ -62,7 +63,7 @@ class Found:
         tags: int64 [N], indices into the head's tag set.
         start, end: int64 [E], token indices of the entities; empty for part-of-speech heads.
         type_id: int64 [E], indices into ``head.tagset.types``.
-        score: float64 [E], the constrained span marginals.
+        score: float64 [E], the constrained span marginals, calibrated where the bundle says how.
     """
 
     head: TaskHead
@@ -154,6 +155,8 @@ class Predictor:
             return Found(head, ids, none, none, none, np.zeros(0, np.float64))
         spans = decode_spans(ids, sentence_offsets, head.tagset)
         scores = span_scores(head, emissions, sentence_offsets, spans.start, spans.end, spans.type_id)
+        known = self.bundle.calibration.get(head.name, {})
+        scores = calibrated(scores, spans.type_id, head.tagset.types, known)
         return Found(head, ids, spans.start, spans.end, spans.type_id, scores)
 
 

@@ -22,7 +22,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "batches": ("tokens", "sentences"),
     "schedule": ("constant", "linear"),
     "normalization": ("default", "published"),
-    "vector_precision": ("float16", "float32"),
+    "vector_precision": ("float16", "float32", "int8"),
     "dropout_mask": ("token", "batch"),
     "precision": ("float32", "tf32", "bfloat16"),
     "cuda_graphs": ("auto", "off"),
@@ -131,7 +131,9 @@ class TrainConfig:
         "default", "Look-up of words: default, or published (digits are not mapped to 0)."
     )
     folding: bool = _flag(True, "Look-up folds Greek letters, dashes, ligatures and accents.")
-    vector_precision: str = _flag("float16", "Precision of word vectors in the model: float16 or float32.")
+    vector_precision: str = _flag(
+        "float16", "Precision of word vectors in the model: float16, float32 or int8 (with a scale a row)."
+    )
     optimizer: str | None = _flag(None, "adam, adamw or sgd  [default: cnn adam, mlp sgd, idcnn adamw]")
     learning_rate: float | None = _flag(None, "Learning rate  [default: cnn 0.0001, mlp 0.1, idcnn 0.0015]")
     batch_size: int | None = _flag(None, "Tokens of a step  [default: cnn 200, mlp 50, idcnn 800]")

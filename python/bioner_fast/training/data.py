@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from bioner_fast.data.corpus import Corpus
-from bioner_fast.data.schemes import Scheme, TagSet, convert
+from bioner_fast.data.schemes import Scheme, TagSet, convert, open_types, split_tag
 from bioner_fast.data.tasks import SPLITS, load_task
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.features.batch import Features, featurize
@@ -19,13 +20,20 @@ from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema
+from bioner_fast.models.word_rows import rounded_rows
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.sampling import TrainingText
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A split as the network sees it; ``corpus`` is in the scheme of training."""
+    """A split as the network sees it.
+
+    Attributes:
+        corpus: in the scheme of training.
+        features: of its N tokens.
+        tags: int64 [N], indices into the task's tag set; from its end on, rows of the task's ``open`` table.
+    """
 
     corpus: Corpus
     features: Features
@@ -42,6 +50,7 @@ class PreparedTask:
         tagset: tags of the output layer.
         train, devel: splits; devel may be missing.
         test: the corpus as read, for scoring the saved bundle; missing where it was not to be read.
+        open: bool [J, K], the tags that each of J open tags leaves possible (see ``data.schemes.open_type``).
     """
 
     name: str
@@ -50,6 +59,7 @@ class PreparedTask:
     train: Split
     devel: Split | None
     test: Corpus | None
+    open: Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,7 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
     vocabulary, table = _word_table(config, [found["train"] for *_, found in corpora], rng)
     schema = FeatureSchema(normalization=config.normalization, folding=config.folding)
 
-    def split(corpus: Corpus | None, tagset: TagSet) -> Split | None:
+    def split(corpus: Corpus | None, tagset: TagSet, places: NDArray[np.int64]) -> Split | None:
         if corpus is None:
             return None
         features = featurize(
@@ -107,26 +117,57 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
             forms=config.arch == "idcnn",
             threads=config.threads or 0,
         )
-        tags = torch.from_numpy(np.asarray(tagset.encode(corpus), dtype=np.int64))
+        tags = torch.from_numpy(places[tagset.encode(corpus)])
         return Split(corpus, features.to(device), tags.to(device))
 
     tasks = []
     for name, kind, tagset, found in corpora:
-        train = split(found["train"], tagset)
+        closed, places, table_of_open = _without_open(tagset)
+        if len(table_of_open) and config.decoder != "crf":
+            raise UsageError(
+                f"task {name} has open tags ({_open_tag(tagset)}), which only a CRF can learn from; "
+                "take --arch idcnn"
+            )
+        train = split(found["train"], tagset, places)
         assert train is not None
+        devel = split(found.get("devel"), tagset, places)
+        if devel is not None and int(devel.tags.max()) >= len(closed.names):
+            raise BionerError(
+                f"task {name}: its devel split has open tags ({_open_tag(tagset)}), so nobody can be judged "
+                "by it; open tags are for training"
+            )
         tasks.append(
-            PreparedTask(name, kind, tagset, train, split(found.get("devel"), tagset), found.get("test"))
+            PreparedTask(name, kind, closed, train, devel, found.get("test"), table_of_open.to(device))
         )
         missing = float((train.features.word_ids == 1).float().mean())
         logger.info(
             "%s: %s training tokens, %d tags, %.1f %% of the tokens without a vector",
             name,
             f"{len(train.tags):,}",
-            len(tagset.names),
+            len(closed.names),
             100 * missing,
         )
     digests = {f"{name}/{part}": c.digest() for name, _, _, found in corpora for part, c in found.items()}
     return Prepared(tuple(tasks), vocabulary, table, schema, digests)
+
+
+def _open_tag(tagset: TagSet) -> str:
+    return next(name for name in tagset.names if open_types(split_tag(name)[1]) is not None)
+
+
+def _without_open(tagset: TagSet) -> tuple[TagSet, NDArray[np.int64], Tensor]:
+    """A tag set without its open types, the code of each of its tags, and what open ones leave possible."""
+    closed = tagset.closed()
+    sets: dict[tuple[str, ...], int] = {}
+    places = []
+    for name in tagset.names:
+        types = open_types(split_tag(name)[1])
+        places.append(
+            closed.index[name] if types is None else len(closed.names) + sets.setdefault(types, len(sets))
+        )
+    allowed = [[name == "O" or split_tag(name)[1] in types for name in closed.names] for types in sets]
+    table = torch.tensor(allowed, dtype=torch.bool).view(len(sets), len(closed.names))
+    return closed, np.array(places, np.int64), table
 
 
 def _word_table(
@@ -146,15 +187,17 @@ def _word_table(
             f"{config.vectors}: some vectors have an infinity or NaN in them, which training would spread; "
             "train on another file"
         )
-    if config.vector_precision == "float16":
-        rounded = table.half()
-        if not bool(torch.isfinite(rounded).all()):
+    if config.vector_precision != "float32":
+        try:
+            rounded = rounded_rows(table, config.vector_precision)
+        except UsageError:
             raise UsageError(
-                "--vector-precision: these vectors do not fit float16; give --vector-precision float32"
-            )
+                f"--vector-precision: these vectors do not fit {config.vector_precision}; "
+                "give --vector-precision float32"
+            ) from None
         if not config.tune_vectors:
             # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
-            table = rounded.float()
+            table = rounded
     return vocabulary, table
 
 

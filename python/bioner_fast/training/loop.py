@@ -19,8 +19,9 @@ from torch import Tensor
 
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
-from bioner_fast.models.bundle import STORED_PRECISIONS, TaskHead
+from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
+from bioner_fast.models.word_rows import rounded_rows
 from bioner_fast.training import first_phase
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
@@ -230,6 +231,7 @@ class Trainer:
         if self._step is None or self._step.optimizer is not self.optimizer:
             self._step = make_step(
                 self.network, self.optimizer, self.average, self.constraints, self.ranks,
+                open_tags=[task.open for task in self.prepared.tasks],
                 size=phase.step_size, graphs=self.config.cuda_graphs == "auto",
             )  # fmt: skip
         return self._step
@@ -257,7 +259,7 @@ class Trainer:
         largest = torch.stack([torch.stack(torch.aminmax(w.detach())).abs().amax() for w in weights.values()])
         held = largest.clone()
         if self.config.tune_vectors:
-            held[-1] = held[-1].to(STORED_PRECISIONS[self.config.vector_precision])
+            held[-1] = rounded_rows(held[-1].view(1, 1), self.config.vector_precision)[0, 0]
         for name, weight, fits in zip(weights, largest.tolist(), held.isfinite().tolist(), strict=True):
             if fits:
                 continue
@@ -361,7 +363,9 @@ class Trainer:
     def _check_legal(self) -> None:
         """A CRF cannot learn tags that its scheme forbids."""
         for task in self.prepared.tasks:
-            sentence = first_illegal(task.train.tags.cpu(), task.train.features.offsets.cpu(), task.tagset)
+            tags = task.train.tags.cpu()
+            tags = torch.where(tags < len(task.tagset.names), tags, task.tagset.names.index("O"))
+            sentence = first_illegal(tags, task.train.features.offsets.cpu(), task.tagset)
             if sentence is not None:
                 raise BionerError(
                     f"task {task.name}: the tags of training sentence {sentence + 1} do not follow the "

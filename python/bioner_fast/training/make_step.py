@@ -38,13 +38,15 @@ def make_step(
     constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
     ranks: Ranks | None = None,
     *,
+    open_tags: Sequence[Tensor] = (),
     size: int | None = None,
     graphs: bool = False,
 ) -> Step:
     """The fastest step for a network.
 
     Args:
-        network, optimizer, average, constraints, ranks: as for :class:`bioner_fast.training.step.Step`.
+        network, optimizer, average, constraints, ranks, open_tags: as for
+            :class:`bioner_fast.training.step.Step`.
         size: tokens of a batch (short ones apart); None if they vary.
         graphs: whether steps on a GPU may be CUDA graphs.
     """
@@ -56,4 +58,4 @@ def make_step(
     if constraints is None and isinstance(network, TaggingNetwork) and writes_out(network):
         written_out = WindowStep if network.shape.filter_widths else MlpStep
         return written_out(network, optimizer, average, ranks=ranks)
-    return Step(network, optimizer, average, constraints, ranks)
+    return Step(network, optimizer, average, constraints, ranks, open_tags)

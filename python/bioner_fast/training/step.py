@@ -26,6 +26,7 @@ class Step:
         average: of the same; updated after each step.
         ranks: the processes that share the batches.
         constraints: per head what its tag scheme allows, where the loss is that of a CRF; None for a softmax.
+        open_tags: per head bool [J, K], the tags that codes K, K + 1, ... leave possible; only with a CRF.
 
     Example:
         >>> step = Step(network, optimizer)
@@ -39,8 +40,10 @@ class Step:
         average: Average | None = None,
         constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
         ranks: Ranks | None = None,
+        open_tags: Sequence[Tensor] = (),
     ) -> None:
         self.network, self.optimizer, self.average = network, optimizer, average
+        self.open_tags = open_tags
         self.ranks = ranks or Ranks()
         self.constraints = constraints
 
@@ -97,8 +100,13 @@ class Step:
             network = self.network
             assert isinstance(network, IdcnnNetwork)
             terms = [
-                -network.chain(head).log_likelihood(part, tags, offsets, self.constraints[head]).sum()
+                -network.chain(head)
+                .log_likelihood(part, tags, offsets, self.constraints[head], self._open(head))
+                .sum()
                 for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
             ]
             size = sum(len(offsets) - 1 for offsets in batch.offsets)
         return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / (batch.total or size)
+
+    def _open(self, head: int) -> Tensor | None:
+        return self.open_tags[head] if head < len(self.open_tags) and len(self.open_tags[head]) else None

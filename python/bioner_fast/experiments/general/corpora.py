@@ -1,0 +1,243 @@
+"""Corpora as the model ``general`` learns them: its types alone, and nothing that is held back."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.document import Document, Passage
+from bioner_fast.data.schemes import Scheme, convert, open_type
+from bioner_fast.data.strings import StringColumn
+from bioner_fast.data.tasks import load_task
+from bioner_fast.errors import BionerError
+from bioner_fast.experiments.contamination import without
+from bioner_fast.experiments.general.leaks import HeldBack
+from bioner_fast.experiments.general.sources import SOURCES, Source
+from bioner_fast.features.layers import token_layer
+from bioner_fast.formats.base import Problem
+from bioner_fast.formats.conll import TokenLayer, decode_tags, encode_entities
+from bioner_fast.formats.registry import read_documents
+from bioner_fast.log import logger
+
+# Of the cut of devel documents; fixed, so that every version of the model is judged on the same ones.
+CUT_SEED = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A source, read.
+
+    Attributes:
+        source: the source.
+        train: tokens and IOB2 tags of the model's types, without what is held back.
+        devel, test: documents with entities of the model's types; those of column files are one a sentence.
+        dropped: documents and sentences of ``train`` that were held back.
+    """
+
+    source: Source
+    train: Corpus
+    devel: tuple[Document, ...]
+    test: tuple[Document, ...]
+    dropped: tuple[int, int]
+
+
+def read_parts(
+    data: Path, pubtator: Path, sources: Sequence[Source] = SOURCES, *, held: HeldBack | None = None
+) -> tuple[list[Part], HeldBack]:
+    """Read all sources and hold back, from all that trains, what is judged on.
+
+    Args:
+        data: folder of folders of column files.
+        pubtator: folder of PubTator files.
+        sources: what to read; those whose files are not there are an error.
+        held: more that must not train.
+
+    Returns:
+        The parts, and all that is held back (for silver data, which is checked later).
+
+    Raises:
+        BionerError: a file is missing.
+    """
+    held = HeldBack() if held is None else held
+    read = []
+    for source in sources:
+        train = _read(source.train, source, data, pubtator)
+        devel = _read(source.devel, source, data, pubtator)
+        test = _read(source.test, source, data, pubtator)
+        if source.cut:
+            train, devel = cut(train, source.cut, source.group)
+        held.add(devel)
+        held.add(test)
+        read.append((source, train, devel, test))
+    parts = []
+    for source, documents, devel, test in read:
+        kept = [document for document in documents if not held.document(document)]
+        whole = len(kept)
+        kept = _sample(kept, source)
+        corpus = as_corpus(kept)
+        mask = held.sentences(corpus)
+        train = without(corpus, mask)
+        dropped = (len(documents) - whole, int(mask.sum()))
+        logger.info(
+            "%s: %s training tokens; %d devel and %d test documents; %d sentences held back",
+            source.name, f"{train.n_tokens:,}", len(devel), len(test), dropped[1],
+        )  # fmt: skip
+        parts.append(Part(source, train, tuple(devel), tuple(test), dropped))
+    return parts, held
+
+
+def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
+    """The training corpora of one head, one after another; what one of them does not label is open.
+
+    Example:
+        >>> gene = Source("A", "general", {"Gene": "gene"}, ("a",))
+        >>> corpus = Corpus.from_sentences([[("p53", "B-gene"), ("in", "O")]])
+        >>> joined([Part(gene, corpus, (), (), (0, 0))], ["gene", "species"]).tags()
+        ['B-gene', 'B-?species']
+    """
+    names: dict[str, int] = {}
+    ids = []
+    for part in parts:
+        left = [kind for kind in types if kind not in part.source.types.values()]
+        outside = f"B-{open_type(left)}" if left else "O"
+        own = [outside if name == "O" else name for name in part.train.tag_names]
+        codes = np.array([names.setdefault(name, len(names)) for name in own], np.int32)
+        ids.append(codes[part.train.tag_ids])
+    trains = [part.train for part in parts]
+    return Corpus(
+        StringColumn.concatenate(train.tokens for train in trains),
+        np.concatenate(ids),
+        tuple(names),
+        _laid_end_to_end([train.sentence_offsets for train in trains]),
+        _laid_end_to_end([train.document_offsets for train in trains]),
+        tuple(name for train in trains for name in train.document_ids),
+    )
+
+
+def _laid_end_to_end(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    counts = np.concatenate([np.diff(part) for part in offsets])
+    result: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return result
+
+
+def _sample(documents: list[Document], source: Source) -> list[Document]:
+    """The documents that are used, in order."""
+    rng = np.random.default_rng(CUT_SEED)
+    named = [i for i, document in enumerate(documents) if document.entities]
+    bare = [i for i, document in enumerate(documents) if not document.entities]
+    chosen = rng.permutation(named)[: source.keep].tolist()
+    chosen += rng.permutation(bare)[: round(source.bare * len(bare))].tolist()
+    return [documents[i] for i in sorted(chosen)]
+
+
+def cut(documents: Sequence[Document], n: int, group: int | None) -> tuple[list[Document], list[Document]]:
+    """Cut off about ``n`` documents, those of one article together; the same ones always.
+
+    Example:
+        >>> documents = [Document.from_text("x", id=str(i)) for i in range(10)]
+        >>> [len(part) for part in cut(documents, 3, None)]
+        [7, 3]
+    """
+    keys = sorted({document.id[:group] for document in documents})
+    size = dict.fromkeys(keys, 0)
+    for document in documents:
+        size[document.id[:group]] += 1
+    chosen: set[str] = set()
+    total = 0
+    for i in np.random.default_rng(CUT_SEED).permutation(len(keys)).tolist():
+        if total >= n:
+            break
+        chosen.add(keys[i])
+        total += size[keys[i]]
+    rest = [document for document in documents if document.id[:group] not in chosen]
+    return rest, [document for document in documents if document.id[:group] in chosen]
+
+
+def as_corpus(documents: Iterable[Document]) -> Corpus:
+    """Tokens, sentences and IOB2 tags of documents; sentences that would cut an entity in two are joined."""
+    tokens: list[str] = []
+    tags: list[str] = []
+    sentences, bounds, ids = [0], [0], []
+    for document in documents:
+        layer = token_layer(document)
+        text = document.text
+        column = encode_entities(document, layer)
+        starts, ends = layer.starts.tolist(), layer.ends.tolist()
+        for offset in layer.sentence_offsets.tolist()[1:]:
+            if offset < len(starts) and column[offset].startswith("I-"):
+                continue
+            if len(tokens) + offset > sentences[-1]:
+                sentences.append(len(tokens) + offset)
+        tokens += [text[low:high] for low, high in zip(starts, ends, strict=True)]
+        tags += column
+        if len(sentences) - 1 > bounds[-1]:
+            bounds.append(len(sentences) - 1)
+            ids.append(document.id)
+    names = {tag: i for i, tag in enumerate(dict.fromkeys(tags))}
+    return Corpus(
+        StringColumn.from_list(tokens),
+        np.array([names[tag] for tag in tags], np.int32),
+        tuple(names) or ("O",),
+        np.array(sentences, np.int64),
+        np.array(bounds, np.int64),
+        tuple(ids),
+    )
+
+
+def sentence_documents(corpus: Corpus) -> list[Document]:
+    """A document for every sentence of a corpus, with its tokens and entities."""
+    tokens, tags = corpus.tokens.tolist(), corpus.tags()
+    documents = []
+    bounds = corpus.sentence_offsets.tolist()
+    for low, high in itertools.pairwise(bounds):
+        ends = np.cumsum([len(token) + 1 for token in tokens[low:high]]) - 1
+        starts = ends - [len(token) for token in tokens[low:high]]
+        layer = TokenLayer(
+            starts.astype(np.int64), ends.astype(np.int64), np.array([0, high - low], np.int64)
+        )
+        text = " ".join(tokens[low:high])
+        documents.append(
+            Document("", [Passage(text, entities=decode_tags(tags[low:high], layer, text))], native=layer)
+        )
+    return documents
+
+
+def _read(names: Sequence[str], source: Source, data: Path, pubtator: Path) -> list[Document]:
+    found: list[Document] = []
+    for name in names:
+        if "/" in name:
+            folder, _, split = name.partition("/")
+            corpus = getattr(load_task(folder, data, splits=(split,)), split)
+            found += sentence_documents(convert(corpus, Scheme.IOB2))
+        else:
+            path = pubtator / name
+            if not path.is_file():
+                raise BionerError(f"{path}: there is no such file; the corpus {source.name} needs it")
+            problems: list[Problem] = []
+            found += read_documents(path, "pubtator", on_problem=problems.append)
+            if problems:
+                logger.info("%s: %d problems, the first: %s", path.name, len(problems), problems[0])
+    return [_typed(document, source) for document in found]
+
+
+def _typed(document: Document, source: Source) -> Document:
+    """The document with entities of the model's types alone."""
+    passages = [
+        dataclasses.replace(
+            passage,
+            entities=[
+                dataclasses.replace(entity, type=source.types[entity.type])
+                for entity in passage.entities
+                if entity.type in source.types
+            ],
+        )
+        for passage in document.passages
+    ]
+    return dataclasses.replace(document, passages=passages)
