@@ -83,13 +83,13 @@ def read_parts(
         kept = _sample(kept, source)
         corpus = as_corpus(kept)
         mask = held.sentences(corpus)
-        train = without(corpus, mask)
+        trains = without(corpus, mask)
         dropped = (len(documents) - whole, int(mask.sum()))
         logger.info(
             "%s: %s training tokens; %d devel and %d test documents; %d sentences held back",
-            source.name, f"{train.n_tokens:,}", len(devel), len(test), dropped[1],
+            source.name, f"{trains.n_tokens:,}", len(devel), len(test), dropped[1],
         )  # fmt: skip
-        parts.append(Part(source, train, tuple(devel), tuple(test), dropped))
+        parts.append(Part(source, trains, tuple(devel), tuple(test), dropped))
     return parts, held
 
 
