@@ -23,6 +23,7 @@ _EXPORTS = {
     "TrainResult": "bioner_fast.training.train",
     "WordVectors": "bioner_fast.features.vectors",
     "to_arrow": "bioner_fast.formats.arrow",
+    "load": "bioner_fast.tagging.tagger",
     "train": "bioner_fast.training.train",
 }
 _SUBMODULES = {"ops"}
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bioner_fast.features.vectors import WordVectors as WordVectors
     from bioner_fast.formats.arrow import to_arrow as to_arrow
     from bioner_fast.tagging.tagger import Tagger as Tagger
+    from bioner_fast.tagging.tagger import load as load
     from bioner_fast.training.config import TrainConfig as TrainConfig
     from bioner_fast.training.train import TrainResult as TrainResult
     from bioner_fast.training.train import train as train

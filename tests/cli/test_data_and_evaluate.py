@@ -46,7 +46,7 @@ def test_evaluate_json(predictions: Path, capsys: pytest.CaptureFixture[str], ru
 def test_evaluate_refuses(predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "either a FILE of predictions or --model" in fails(capsys, 2, "evaluate")
     assert "expected conlleval, strict, token" in fails(capsys, 2, "evaluate", "--scheme", "muc", predictions)
-    assert "go with --model" in fails(capsys, 2, "evaluate", predictions, "--task", "x")
+    assert "either a FILE" in fails(capsys, 2, "evaluate", predictions, "--task", "x")
     assert "there is no such file" in fails(capsys, 1, "evaluate", tmp_path / "absent.tsv")
     two = tmp_path / "two.tsv"
     two.write_text("a\tO\tO\nb\tO\n")

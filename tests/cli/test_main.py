@@ -36,6 +36,7 @@ def test_a_group_alone_shows_its_help_as_it_is_laid_out(
         "tag",
         "convert",
         "info",
+        "models",
         "benchmark kernels",
         "data list",
         "data fetch",

@@ -144,3 +144,22 @@ def test_identifiers_that_would_break_a_line_are_refused() -> None:
     text, (problem,) = write(Document.from_text("a", "x|y"), Document.from_text("b", "z"))
     assert text == "z|t|b\nz|a|\n\n"
     assert (problem.kind, problem.action, problem.document) == ("document", "skipped", "x|y")
+
+
+def test_types_that_a_model_found_are_written_as_pubtator_does() -> None:
+    text = "HeLa cells and p53"
+    found = [
+        Entity(0, 4, "cell_line", "HeLa", score=0.9, task="general"),
+        Entity(15, 18, "gene", "p53", score=0.9, task="general"),
+        Entity(5, 10, "cell_type", "cells"),  # was read: its type is its corpus' own
+    ]
+    written, problems = write(Document("1", [Passage(text, entities=found)]))
+    assert [line.split("\t")[4] for line in written.splitlines()[2:] if line] == [
+        "CellLine",
+        "Gene",
+        "cell_type",
+    ]
+    assert not problems
+    (again,), problems = read(written)
+    assert [(e.start, e.end) for e in again.entities] == [(0, 4), (15, 18), (5, 10)]
+    assert not problems

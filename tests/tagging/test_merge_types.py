@@ -12,7 +12,7 @@ from bioner_fast.data.document import Entity
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import load_bundle, save_bundle
-from bioner_fast.tagging.merge import to_normal_types
+from bioner_fast.tagging.resolve import to_normal_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.train import train
 from tiny_bundle import WORDS, heads, network

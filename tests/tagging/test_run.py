@@ -134,7 +134,10 @@ def test_resume_refuses_another_model_or_other_settings(
     for arguments, message in (
         (("-m", model, corpus, "-o", out), "an earlier run; go on with --resume"),
         (("-m", other, corpus, "-o", out, "--resume"), f"was begun with the model {model}, which is not"),
-        (("-m", model, corpus, "-o", out, "--resume", "--merge"), "with merge False, not True"),
+        (
+            ("-m", model, corpus, "-o", out, "--resume", "--merge"),
+            "with overlaps as the model says, not best",
+        ),
     ):
         assert _tag(*arguments) == 1
         error = capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bioner_fast.data.document import Document
+from bioner_fast.tagging.resolve import Answer
 from bioner_fast.tagging.stream import Counts, tag_stream
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
@@ -35,7 +36,10 @@ def test_a_stream_is_the_tagger_document_by_document(tagger: Tagger) -> None:
     documents = _documents(40)
     expected = tagger.tag(documents, merge=True)
     counts = Counts()
-    assert list(tag_stream(tagger, iter(documents), batch_tokens=50, merge=True, counts=counts)) == expected
+    assert (
+        list(tag_stream(tagger, iter(documents), batch_tokens=50, answer=Answer("best"), counts=counts))
+        == expected
+    )
     assert counts.documents == 40
     assert counts.entities == sum(len(d.entities) for d in expected) > 0
     assert counts.tokens == 10 * (3 + 8 * 20 + 1)

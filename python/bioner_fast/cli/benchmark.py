@@ -81,12 +81,12 @@ def register(app: typer.Typer) -> None:
 
     @group.command()
     def tag(
-        model: Annotated[
-            Path, typer.Option("--model", "-m", help="Model folder, as train leaves it in model/.")
-        ],
         files: Annotated[
             list[str] | None,
             typer.Argument(metavar="[FILES]", help="What to tag; the bundled sample if none."),
+        ] = None,
+        model: Annotated[
+            str | None, typer.Option("--model", "-m", metavar="MODEL", help="As for the command tag.")
         ] = None,
         input_format: Annotated[
             str | None, typer.Option(metavar="FORMAT", help="As for the command tag.")
@@ -114,13 +114,14 @@ def register(app: typer.Typer) -> None:
         one thread.
 
         \b
-        Example: bioner-fast benchmark tag --model runs/sample/model --threads 1
+        Example: bioner-fast benchmark tag --threads 1
         """
         import tempfile
 
         from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.registry import get_format
+        from bioner_fast.resources import find_model
         from bioner_fast.tagging.inputs import Input, find_inputs
         from bioner_fast.tagging.precision import check_precision
         from bioner_fast.tagging.shards import TaggerSettings, TagOptions, check_output
@@ -132,10 +133,10 @@ def register(app: typer.Typer) -> None:
         pick_device(device)
         check_precision(precision)
         inputs = find_inputs(files, input_format) if files else []
-        settings = TaggerSettings(model, device, threads, precision)
+        settings = TaggerSettings(find_model(model), device, threads, precision)
         options = TagOptions(output_format, batch_tokens=batch_tokens, lanes=settings.lanes())
         tagger = settings.load()
-        check_output(tagger, output_format)
+        check_output(tagger, options)
         with tempfile.TemporaryDirectory() as folder:
             if not inputs:
                 sample = Path(folder, "sample.jsonl")
@@ -144,7 +145,7 @@ def register(app: typer.Typer) -> None:
             result = measure_tagging(tagger, inputs, options, documents=documents, repeat=repeat)
         if as_json:
             where = {"device": tagger.predictor.device.type, "precision": tagger.predictor.precision}
-            print_json({"model": str(model), **where, **result.to_json()})
+            print_json({"model": str(settings.model), **where, **result.to_json()})
         else:
             _print_tagging(result, f"{tagger.predictor.device.type}, {tagger.predictor.precision}")
 

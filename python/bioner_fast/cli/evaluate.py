@@ -27,10 +27,15 @@ def register(app: typer.Typer) -> None:
             ),
         ] = "conlleval",
         model: Annotated[
-            Path | None, typer.Option(metavar="DIR", help="Run this bundle instead of reading predictions.")
+            str | None,
+            typer.Option(
+                metavar="MODEL",
+                help="Run this model (as for the command tag) instead of reading predictions.",
+            ),
         ] = None,
         task: Annotated[
-            str | None, typer.Option(metavar="NAME_OR_PATH", help="With --model: the corpus to run it on.")
+            str | None,
+            typer.Option(metavar="NAME_OR_PATH", help="The corpus to run a model on."),
         ] = None,
         split: Annotated[str, typer.Option(help="With --model: train, devel or test.")] = "test",
         data: Annotated[
@@ -64,16 +69,17 @@ def register(app: typer.Typer) -> None:
         from bioner_fast.errors import UsageError
         from bioner_fast.files import refuse_existing
 
-        if (file is None) == (model is None):
-            raise UsageError("evaluate needs either a FILE of predictions or --model DIR")
-        if model is None:
-            if task is not None or output is not None or head is not None:
-                raise UsageError("--task, --head and --output go with --model")
-            assert file is not None
+        if file is not None and (model is not None or task is not None):
+            raise UsageError("evaluate takes either a FILE of predictions, or --task and perhaps --model")
+        if file is not None:
+            if output is not None or head is not None:
+                raise UsageError("--head and --output go with --task")
             result = _score_file(file, scheme)
         else:
             if task is None:
-                raise UsageError("--model needs --task: the corpus to run it on")
+                raise UsageError(
+                    "evaluate needs a FILE of predictions, or --task, the corpus to run a model on"
+                )
             if output is not None:
                 refuse_existing(output, force=force)
             from bioner_fast.tagging.evaluate import score_bundle

@@ -44,9 +44,20 @@ def _root(
 
 def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
-    from bioner_fast.cli import benchmark, convert, data, evaluate, experiment, info, tag, train, vectors
+    from bioner_fast.cli import (
+        benchmark,
+        convert,
+        data,
+        evaluate,
+        experiment,
+        info,
+        models,
+        tag,
+        train,
+        vectors,
+    )
 
-    for command in (train, evaluate, tag, convert, data, vectors, experiment, benchmark, info):
+    for command in (train, evaluate, tag, convert, data, vectors, experiment, benchmark, models, info):
         command.register(app)
 
 

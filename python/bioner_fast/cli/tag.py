@@ -26,7 +26,18 @@ _OUTPUT_FORMAT_HELP = (
     "jsonl, conll, pubtator, bioc-xml, bioc-json, brat, csv, tsv, parquet or html; when omitted, guessed "
     "from the name of the output, else that of the input where it holds entities, else jsonl."
 )
-_MERGE_HELP = "Of overlapping entities keep the one with the highest score."
+_MODEL_HELP = (
+    "Model folder, as train leaves it in model/, or a name of bioner-fast models; general when omitted."
+)
+_OVERLAPS_HELP = (
+    "Of overlapping entities: the likeliest, the longest, or all; best for general and models of train "
+    "--merge-types, else keep."
+)
+_MERGE_HELP = "The same as --overlaps best."
+_TYPES_HELP = "Only these types, as in gene,disease."
+_SCORE_HELP = "Only entities of at least this score."
+_CONTEXT_HELP = "auto: the rest of a document is evidence (general); none: every sentence for itself."
+_ABBREVIATIONS_HELP = "Give out the abbreviations that documents define (JSON lines)."
 _BATCH_HELP = "Tokens worked on together; memory grows with it, results do not change."
 _PRECISION_HELP = "Of the network on a CPU; auto: the fastest that cost at most 0.1 F1 on devel."
 _JSON_HELP = "Print counts and speed as one JSON object (with -o)."
@@ -49,9 +60,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def tag(
         inputs: Annotated[list[str], typer.Argument(metavar="IN...", help=_INPUT_HELP)],
-        model: Annotated[
-            Path, typer.Option("--model", "-m", help="Model folder, as train leaves it in model/.")
-        ],
+        model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)] = None,
         output: Annotated[str, typer.Option("--output", "-o", help=_OUTPUT_HELP)] = _STANDARD,
         input_format: Annotated[str | None, typer.Option(metavar="FORMAT", help=_INPUT_FORMAT_HELP)] = None,
         output_format: Annotated[str | None, typer.Option(metavar="FORMAT", help=_OUTPUT_FORMAT_HELP)] = None,
@@ -59,7 +68,14 @@ def register(app: typer.Typer) -> None:
         text_column: Annotated[str | None, typer.Option(metavar="NAME", help=_TEXT_COLUMN_HELP)] = None,
         id_column: Annotated[str | None, typer.Option(metavar="NAME", help=_ID_COLUMN_HELP)] = None,
         rows: Annotated[str, typer.Option(metavar="entities|documents", help=_ROWS_HELP)] = "entities",
+        types: Annotated[str | None, typer.Option(metavar="TYPE,...", help=_TYPES_HELP)] = None,
+        min_score: Annotated[float, typer.Option(metavar="P", help=_SCORE_HELP)] = 0.0,
+        overlaps: Annotated[
+            str | None, typer.Option(metavar="best|longest|keep", help=_OVERLAPS_HELP)
+        ] = None,
         merge: Annotated[bool, typer.Option("--merge", help=_MERGE_HELP)] = False,
+        document_context: Annotated[str, typer.Option(metavar="auto|none", help=_CONTEXT_HELP)] = "auto",
+        abbreviations: Annotated[bool, typer.Option("--abbreviations", help=_ABBREVIATIONS_HELP)] = False,
         workers: Annotated[int, typer.Option(min=1, max=1024, help=_WORKERS_HELP)] = 1,
         resume: Annotated[bool, typer.Option("--resume", help=_RESUME_HELP)] = False,
         strict: Annotated[bool, typer.Option("--strict", help=_STRICT_HELP)] = False,
@@ -77,22 +93,24 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Find entities in text or documents; they come out in the order they came in, under their own ids.
 
-        Offsets are Unicode code points into the text as given. With several tasks in the model all entities
-        are kept, each with its task, unless --merge is given or it was trained with --merge-types. Tags of
-        column files are not taken for annotations: the columns of the model stand to the right of them.
+        Offsets are Unicode code points into the text as given. On a terminal, without -o and --output-format,
+        the text is printed with its entities in colours. Tags of column files are not taken for annotations:
+        the columns of the model stand to the right of them.
 
         Into a folder, every input becomes one file, written whole or not at all, and manifest.json says what
         was done. A bad document is listed and left out.
 
         \b
-        Example: echo "Familial breast cancer." | bioner-fast tag -m runs/sample/model -
+        Example: echo "Familial breast cancer." | bioner-fast tag -
         """
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.base import TableColumns
         from bioner_fast.formats.table_rows import check_rows
+        from bioner_fast.resources import find_model
         from bioner_fast.tagging.inputs import find_inputs
         from bioner_fast.tagging.inputs import output_format as choose
         from bioner_fast.tagging.precision import check_precision
+        from bioner_fast.tagging.resolve import Answer, type_names
         from bioner_fast.tagging.shards import TaggerSettings, TagOptions
         from bioner_fast.tagging.tagger import pick_device
 
@@ -100,7 +118,13 @@ def register(app: typer.Typer) -> None:
             raise UsageError(
                 "--json prints a summary on standard output; name a file with -o for the documents"
             )
+        if merge and overlaps not in (None, "best"):
+            raise UsageError(f"--merge means --overlaps best, which --overlaps {overlaps} is not")
         # Everything that can be wrong with the arguments is found before the model is loaded.
+        answer = Answer(
+            "best" if merge else overlaps, type_names(types), min_score, document_context, abbreviations
+        )
+        folder_of_model = find_model(model)
         written = None if output == _STANDARD else output
         columns = TableColumns(text_column, id_column) if text_column or id_column else None
         found = find_inputs(inputs, input_format, lines=lines, output=written, columns=columns)
@@ -108,12 +132,13 @@ def register(app: typer.Typer) -> None:
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)
         check_precision(precision)
-        settings = TaggerSettings(model, device, threads, precision)
-        options = TagOptions(written_as, merge, batch_tokens, settings.lanes(), strict, check_rows(rows))
+        settings = TaggerSettings(folder_of_model, device, threads, precision)
+        options = TagOptions(written_as, answer, batch_tokens, settings.lanes(), strict, check_rows(rows))
         if folder:
             _into_folder(settings, found, Path(output), options, workers, resume, force, errors, as_json)
         else:
-            _into_one(settings, found, output, options, force, errors, as_json)
+            coloured = output == _STANDARD and output_format is None and sys.stdout.isatty()
+            _into_one(settings, found, output, options, force, errors, as_json, coloured=coloured)
 
 
 def _is_folder(inputs: list[str], output: str, given: str | None, wanted: bool) -> bool:
@@ -151,16 +176,19 @@ def _into_one(
     force: bool,
     errors: Path | None,
     as_json: bool,
+    *,
+    coloured: bool = False,
 ) -> None:
-    """All inputs into one file or standard output."""
+    """All inputs into one file or standard output; ``coloured``: as text to be looked at."""
     import time
 
+    from bioner_fast.cli.coloured import ColouredWriter
     from bioner_fast.log import logger
     from bioner_fast.tagging.problems import BadDocument, BrokenInputError, write_errors
     from bioner_fast.tagging.shards import Outcome, check_output, tag_to
 
     tagger = settings.load()
-    check_output(tagger, options.output_format)
+    check_output(tagger, options)
     sink = cast(BinaryIO, sys.stdout.buffer) if output == _STANDARD else output
     outcome = Outcome()
     ended_by: BadDocument | None = None
@@ -174,6 +202,7 @@ def _into_one(
             force=force,
             stdin=cast(BinaryIO, sys.stdin.buffer),
             outcome=outcome,
+            writer=ColouredWriter(sys.stdout) if coloured else None,
         )
     except BrokenInputError as error:
         ended_by = error.record  # which the end of the command tells

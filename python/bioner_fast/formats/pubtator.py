@@ -22,6 +22,18 @@ _BREAKS = str.maketrans("\t\r\n", "   ")
 # Where other formats keep the concept identifier, in order of preference.
 IDENTIFIER_KEYS = ("identifier", "Identifier", "MESH", "cui", "NCBI Gene", "ncbi_gene", "concept_id")
 
+# How PubTator writes the types of the model that comes with the package.
+TYPE_NAMES = {
+    "gene": "Gene",
+    "disease": "Disease",
+    "chemical": "Chemical",
+    "species": "Species",
+    "cell_line": "CellLine",
+    "variant": "Variant",
+    "cell_type": "CellType",
+    "anatomy": "Anatomy",
+}
+
 Block = list[tuple[int, str]]
 
 
@@ -154,7 +166,8 @@ class Writer:
     They are joined by spaces; passages that were read with a tag of their own (``|e|``) keep it.
 
     Line breaks become spaces. A discontinuous mention is written as the stretch from its first to its last
-    part, and reported; a relation between mentions is written between their identifiers, if they have any.
+    part, and reported. Normal types that a model found are written as PubTator does (``CellLine``), those
+    that were read stay. A relation between mentions is written between their identifiers, if they have any.
     """
 
     def __init__(self, stream: BinaryIO, reporter: Reporter) -> None:
@@ -213,7 +226,8 @@ class Writer:
         if len(entity.spans) > 1:
             message = f"discontinuous {entity.type} {entity.text!r} is written as one stretch"
             self._reporter.annotation(document.id, message, action="moved")
-        columns = [name, str(start), str(end), entity.text, entity.type]
+        kind = entity.type if entity.task is None else TYPE_NAMES.get(entity.type, entity.type)
+        columns = [name, str(start), str(end), entity.text, kind]
         if len(entity.spans) > 1:
             columns[3] = document.text[entity.start : entity.end]
         identifier = _identifier(entity)

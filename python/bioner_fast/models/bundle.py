@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +43,14 @@ from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.registry import build_network
 from bioner_fast.models.tensor_files import load_tensors, save_tensors
 from bioner_fast.models.word_rows import read_rows, stored_rows
+from bioner_fast.resources import MODEL_FACTS
 
 if TYPE_CHECKING:
     from bioner_fast.models.base import Network
 
 FORMAT_VERSION = 2
 
-_FACTS = "bundle.json"
+_FACTS = MODEL_FACTS
 _WEIGHTS = "weights.safetensors"
 _EMBEDDINGS = "embeddings.safetensors"
 _VOCABULARY = "vocabulary.safetensors"
@@ -108,6 +109,21 @@ class Inference:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerDefaults:
+    """How a bundle tags where nothing else is asked for; ``answer`` in ``bundle.json``.
+
+    Attributes:
+        overlaps: ``best``, ``longest`` or ``keep``, see :mod:`bioner_fast.tagging.resolve`.
+        document_context: whether the rest of a document is evidence.
+        task: the ``task`` of all entities; None for the name of the head that found them.
+    """
+
+    overlaps: str = "keep"
+    document_context: bool = False
+    task: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Bundle:
     """A loaded bundle.
 
@@ -120,9 +136,10 @@ class Bundle:
         provenance: package version, command, seed, digests of corpora, scores.
         size: bytes on disk.
         inference: what was measured about faster precisions, if anything was.
-        merge_types: whether the heads tag as one, with normal types (see tagging.merge).
+        merge_types: whether the heads tag as one, with normal types (see tagging.resolve).
         normal_types: normal name of every entity type of the heads.
         calibration: by head and entity type, what makes scores probabilities (see tagging.calibration).
+        answer: how it tags where nothing else is asked for, if it says so.
     """
 
     path: Path
@@ -136,6 +153,20 @@ class Bundle:
     merge_types: bool = False
     normal_types: Mapping[str, str] = field(default_factory=dict)
     calibration: Mapping[str, Mapping[str, tuple[float, float]]] = field(default_factory=dict)
+    answer: AnswerDefaults | None = None
+
+    @property
+    def answers(self) -> AnswerDefaults:
+        """How it tags where nothing else is asked for."""
+        if self.answer is not None:
+            return self.answer
+        return AnswerDefaults("best", True) if self.merge_types else AnswerDefaults()
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The entity types that its answers have, in the order of the heads."""
+        own = (kind for head in self.tasks if head.kind == "ner" for kind in head.tagset.types)
+        return tuple(dict.fromkeys(self.normal_types.get(k, k) if self.merge_types else k for k in own))
 
     def task(self, name: str | None = None) -> TaskHead:
         """The head called ``name``; without a name, the only entity head.
@@ -174,6 +205,7 @@ def save_bundle(
     provenance: Mapping[str, Any] | None = None,
     word_table: Tensor | None = None,
     merge_types: bool = False,
+    answer: AnswerDefaults | None = None,
     force: bool = False,
 ) -> Path:
     """Write a bundle, whole or not at all.
@@ -188,7 +220,8 @@ def save_bundle(
         provenance: JSON-able facts; the package version is added.
         word_table: [2 + V, D], where it is not the network's own (a network trained on the corpus' rows
             only).
-        merge_types: tag with all heads as one, see :func:`bioner_fast.tagging.merge.to_normal_types`.
+        merge_types: tag with all heads as one, see :func:`bioner_fast.tagging.resolve.to_normal_types`.
+        answer: how it tags where nothing else is asked for; by default with all that was found.
         force: replace an existing folder.
 
     Raises:
@@ -218,6 +251,7 @@ def save_bundle(
         "network": {**network.config, "rows": int(table.shape[0])},
         "tasks": [_task_facts(head) for head in tasks],
         **({"merge_types": True} if merge_types else {}),
+        **({} if answer is None else {"answer": asdict(answer)}),
         "provenance": {"package_version": __version__, **(provenance or {})},
     }
     for head in tasks:
@@ -438,6 +472,7 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         str(head): {str(kind): (float(slope), float(offset)) for kind, (slope, offset) in types.items()}
         for head, types in facts.get("calibration", {}).items()
     }
+    answer = _answer(facts.get("answer"))
     return Bundle(
         folder,
         network,
@@ -450,7 +485,18 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         merged,
         names,
         calibration,
+        answer,
     )
+
+
+def _answer(facts: Mapping[str, Any] | None) -> AnswerDefaults | None:
+    if facts is None:
+        return None
+    task = facts.get("task")
+    overlaps = str(facts["overlaps"])
+    if overlaps not in ("best", "longest", "keep"):
+        raise ValueError(f"unknown overlaps {overlaps!r}")
+    return AnswerDefaults(overlaps, bool(facts["document_context"]), None if task is None else str(task))
 
 
 def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], table: Tensor) -> Network:

@@ -42,7 +42,7 @@ class BundleScore:
 
 
 def score_bundle(
-    bundle: str | os.PathLike[str] | Tagger,
+    bundle: str | os.PathLike[str] | Tagger | None,
     task: str | Task,
     split: str = "test",
     *,
@@ -56,7 +56,7 @@ def score_bundle(
     """Tag one split of a task with a saved bundle and score it.
 
     Args:
-        bundle: the folder, or a tagger that has loaded it.
+        bundle: as for :meth:`Tagger.load`, or a tagger that has loaded it.
         task: a task, its name, or the path of its folder.
         split: ``train``, ``devel`` or ``test``.
         data_dir: the folder of task folders, for tasks given by name.

@@ -98,7 +98,7 @@ def entity_type() -> pa.DataType:
     return pa.list_(pa.struct(list(fields.items())))
 
 
-def tag_table(tagger: Tagger, table: pa.Table, *, text: str = "text", merge: bool = False) -> pa.Table:
+def tag_table(tagger: Tagger, table: pa.Table, *, text: str = "text", **options: Any) -> pa.Table:
     """Tag the texts of an Arrow table.
 
     Args:
@@ -106,7 +106,7 @@ def tag_table(tagger: Tagger, table: pa.Table, *, text: str = "text", merge: boo
         table: a column ``text`` (another name on request); where there is one, ``passages`` says what is
             tagged apart, as :func:`read_documents_of` gives it. Rows whose text is null have no entities.
         text: name of the column of texts.
-        merge: resolve overlaps between tasks.
+        options: as for :meth:`Tagger.tag` (``overlaps``, ``types``, ``min_score``, ...).
 
     Returns:
         The table with the column ``entities`` (:func:`entity_type`) after the others.
@@ -131,7 +131,7 @@ def tag_table(tagger: Tagger, table: pa.Table, *, text: str = "text", merge: boo
             {"start": e.start, "end": e.end, "type": e.type, "text": e.text, "score": e.score, "task": e.task}
             for e in document.iter_entities()
         ]
-        for document in tagger.tag(documents, merge=merge)
+        for document in tagger.tag(documents, **options)
     ]
     if "entities" in table.column_names:
         table = table.drop_columns(["entities"])
@@ -148,9 +148,9 @@ class TagBatches:
     """What ``Dataset.map_batches`` runs: loads the bundle once in every worker, then tags Arrow tables.
 
     Args:
-        model: the bundle, where every machine finds it.
+        model: the bundle, where every machine finds it, or the name of an installed model.
         device, threads: as for :class:`Tagger`.
-        text, merge: as for :func:`tag_table`.
+        text, options: as for :func:`tag_table`.
     """
 
     def __init__(
@@ -159,15 +159,15 @@ class TagBatches:
         device: str = "auto",
         threads: int = 1,
         text: str = "text",
-        merge: bool = False,
+        **options: Any,
     ) -> None:
         self._tagger = Tagger.load(model, device, threads)
         self._text = text
-        self._merge = merge
+        self._options = options
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Tag one batch."""
-        return tag_table(self._tagger, table, text=self._text, merge=self._merge)
+        return tag_table(self._tagger, table, text=self._text, **self._options)
 
 
 def tag_dataset(
@@ -178,19 +178,19 @@ def tag_dataset(
     gpus: float = 0,
     threads: int = 1,
     text: str = "text",
-    merge: bool = False,
     batch_documents: int = BATCH_DOCUMENTS,
+    **options: Any,
 ) -> Dataset:
     """Add a tagging stage to a Ray dataset; it runs when the dataset is written or iterated.
 
     Args:
         dataset: rows with a column of texts.
-        model: the bundle, where every machine finds it.
+        model: the bundle, where every machine finds it, or the name of an installed model.
         workers: actors, each with the model in memory; (least, most) lets Ray choose.
         gpus: GPUs of each worker; with 0 it runs on the CPU.
         threads: CPU cores of each worker.
-        text, merge: as for :func:`tag_table`.
         batch_documents: rows a worker takes at a time.
+        text, options: as for :func:`tag_table`.
 
     Raises:
         UsageError: Ray is not installed.
@@ -205,7 +205,7 @@ def tag_dataset(
         "device": "cuda" if gpus else "cpu",
         "threads": threads,
         "text": text,
-        "merge": merge,
+        **options,
     }
     return dataset.map_batches(
         TagBatches,

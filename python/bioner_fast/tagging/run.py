@@ -110,8 +110,8 @@ def tag_files(
     settings = replace(settings, device=device.type, precision=precision)
     facts = {
         "output_format": options.output_format,
-        "merge": options.merge,
         "rows": options.rows,
+        **options.answer.facts(),
         "device": settings.device,
         "precision": settings.precision,
     }
@@ -163,7 +163,7 @@ def _here(
     tagger: Tagger, shards: Sequence[Shard], options: TagOptions, stdin: BinaryIO | None
 ) -> Iterator[tuple[int, ShardRecord]]:
     """As :meth:`Workers.run`, in this process."""
-    check_output(tagger, options.output_format)
+    check_output(tagger, options)
     return ((index, tag_shard(tagger, shard, options, stdin)) for index, shard in enumerate(shards))
 
 

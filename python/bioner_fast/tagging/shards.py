@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -13,13 +13,14 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import sha256
-from bioner_fast.formats.base import Problem
-from bioner_fast.formats.registry import open_writer
+from bioner_fast.formats.base import Problem, Writer
+from bioner_fast.formats.registry import DocumentWriter, open_writer
 from bioner_fast.formats.table_rows import Rows
 from bioner_fast.installation import MAX_THREADS, available_threads
 from bioner_fast.tagging.inputs import STANDARD, Input, read_input
 from bioner_fast.tagging.manifest import ShardRecord, digest_input
 from bioner_fast.tagging.problems import BadDocument, BrokenInputError, Problems, broken_input
+from bioner_fast.tagging.resolve import Answer, chosen_types
 from bioner_fast.tagging.stream import Counts, tag_stream
 from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger
 
@@ -29,7 +30,7 @@ class TaggerSettings:
     """What it takes to load a tagger; goes to worker processes.
 
     Attributes:
-        model: the bundle.
+        model: the bundle's folder.
         device: as for :class:`Tagger`.
         threads: CPU threads of all workers together, None for all there are.
         precision: as for :class:`Tagger`.
@@ -61,7 +62,7 @@ class TagOptions:
 
     Attributes:
         output_format: name of a format that is written.
-        merge: resolve overlaps between tasks.
+        answer: what is asked for.
         batch_tokens: tokens worked on together.
         lanes: batches worked on at a time.
         strict: stop at the first bad document.
@@ -69,7 +70,7 @@ class TagOptions:
     """
 
     output_format: str = "jsonl"
-    merge: bool = False
+    answer: Answer = dataclasses.field(default_factory=Answer)
     batch_tokens: int = BATCH_TOKENS
     lanes: int = 1
     strict: bool = False
@@ -92,12 +93,16 @@ class Outcome:
     bad: list[BadDocument] = dataclasses.field(default_factory=list)
 
 
-def check_output(tagger: Tagger, output_format: str) -> None:
-    """See that the format can hold what the model finds.
+def check_output(tagger: Tagger, options: TagOptions) -> None:
+    """See that the model finds what is asked for, and that the format can hold it.
 
     Raises:
-        UsageError: the model finds only parts of speech, and the format has no columns.
+        UsageError: the model finds only parts of speech, and the format has no columns; or it finds no such
+            type.
     """
+    output_format = options.output_format
+    if options.answer.types is not None:
+        chosen_types(options.answer.types, tagger.bundle.types)
     if all(head.kind == "pos" for head in tagger.bundle.tasks) and output_format != "conll":
         raise UsageError(
             f"{tagger.bundle.path} finds no entities, only parts of speech; write column files "
@@ -114,6 +119,7 @@ def tag_to(
     force: bool = False,
     stdin: BinaryIO | None = None,
     outcome: Outcome | None = None,
+    writer: Writer | None = None,
 ) -> Outcome:
     """Tag inputs, one after another, into one output, which appears whole or not at all.
 
@@ -127,6 +133,7 @@ def tag_to(
         force: replace the output if it exists.
         stdin: what ``-`` means.
         outcome: is filled and returned; it says what was found even when the call ends in an error.
+        writer: takes the documents, in place of a file in ``options.output_format``.
 
     Raises:
         BrokenInputError: an input cannot be read to its end, or there are only bad documents.
@@ -145,22 +152,22 @@ def tag_to(
         tagger,
         _documents(inputs, reading, stdin),
         batch_tokens=options.batch_tokens,
-        merge=options.merge,
+        answer=options.answer,
         keep_tokens=options.output_format == "conll",
         counts=outcome.counts,
         lanes=options.lanes,
     )
     try:
-        with (
-            closing(stream),
-            open_writer(
-                sink, options.output_format, force=force, on_problem=from_writer, rows=options.rows
-            ) as writer,
-        ):
+        opened = (
+            open_writer(sink, options.output_format, force=force, on_problem=from_writer, rows=options.rows)
+            if writer is None
+            else DocumentWriter(writer, ExitStack())
+        )
+        with closing(stream), opened as out:
             for document in stream:
                 before = len(writing.bad)
                 try:
-                    writer.write(document)
+                    out.write(document)
                 except FormatError as error:
                     writing.add(BadDocument(label or error.path, document.id, error.detail))
                 if len(writing.bad) > before:

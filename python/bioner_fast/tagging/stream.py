@@ -15,6 +15,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bioner_fast.data.document import Document
+from bioner_fast.tagging.resolve import Answer
 from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger, as_documents, batches
 
 # Batches that may wait for the caller beyond those that the lanes work on.
@@ -47,7 +48,7 @@ def tag_stream(
     documents: Iterable[str | Document],
     *,
     batch_tokens: int = BATCH_TOKENS,
-    merge: bool = False,
+    answer: Answer | None = None,
     keep_tokens: bool = False,
     counts: Counts | None = None,
     lanes: int = 1,
@@ -60,7 +61,8 @@ def tag_stream(
     Args:
         tagger: is shared by the lanes.
         documents: read in another thread, one at a time.
-        batch_tokens, merge, keep_tokens: as for :meth:`Tagger.tag`.
+        batch_tokens, keep_tokens: as for :meth:`Tagger.tag`.
+        answer: what is asked for; all that the bundle tells by default.
         counts: is kept up to date while the stream runs.
         lanes: batches worked on at a time; results do not depend on it.
 
@@ -73,7 +75,7 @@ def tag_stream(
 
     def work(batch: list[Document]) -> _Tagged:
         prepared = tagger.prepare(batch)
-        tagged = tagger.finish(prepared, merge=merge, keep_tokens=keep_tokens)
+        tagged = tagger.finish(prepared, answer, keep_tokens=keep_tokens)
         found = sum(e.task is not None for d in tagged for e in d.iter_entities())
         return _Tagged(tagged, len(prepared.starts), found)
 

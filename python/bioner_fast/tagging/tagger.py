@@ -20,8 +20,9 @@ from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
-from bioner_fast.tagging.merge import merge_entities, to_normal_types
+from bioner_fast.resources import DEFAULT_MODEL, find_model
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
+from bioner_fast.tagging.resolve import Answer, chosen_types, resolve, to_normal_types, type_names
 
 Ints = NDArray[np.int64]
 
@@ -88,35 +89,52 @@ class Tagger:
     @classmethod
     def load(
         cls,
-        path: str | os.PathLike[str],
+        path: str | os.PathLike[str] | None = None,
         device: str = "auto",
         threads: int | None = None,
         precision: str = "auto",
     ) -> Tagger:
-        """Load a bundle, as ``train`` writes it to ``model/``; arguments as for the class.
+        """Load a model; arguments as for the class.
+
+        Args:
+            path: a bundle, as ``train`` writes it to ``model/``, or the name of an installed model; None
+                stands for ``general``.
+            device, threads, precision: as for the class.
 
         Raises:
             UsageError: the device or the precision is unknown or not there.
-            BionerError: the folder is no bundle, not whole, or newer than this package.
+            BionerError: there is no such model, the folder is no bundle, not whole, or newer than this
+                package.
         """
-        return cls(load_bundle(path), device, threads, precision)
+        return cls(load_bundle(find_model(path)), device, threads, precision)
 
     def tag(
         self,
         texts: Iterable[str | Document],
         *,
         batch_tokens: int = BATCH_TOKENS,
+        overlaps: str | None = None,
         merge: bool = False,
+        types: str | Iterable[str] | None = None,
+        min_score: float = 0.0,
+        document_context: str = "auto",
+        abbreviations: bool = False,
         keep_tokens: bool = False,
     ) -> list[Document]:
-        """Tag texts or documents; see :meth:`stream` in :mod:`bioner_fast.tagging.stream` for large inputs.
+        """Tag texts or documents; for large inputs see :func:`bioner_fast.tagging.stream.tag_stream`.
 
         Args:
             texts: strings (their ids are "1", "2", ...) or documents. Documents are not changed; the results
                 are new ones, with what they had and the entities found.
             batch_tokens: tokens worked on together (at least one document). No effect on the results.
-            merge: resolve overlaps between tasks, see :func:`merge_entities`. A bundle that was trained with
-                --merge-types always does, under normal types, see :func:`to_normal_types`.
+            overlaps: ``best``, ``longest`` or ``keep``, see :func:`resolve`; None: what the bundle says
+                (``best`` for ``general`` and what was trained with --merge-types), else ``keep``.
+            merge: the same as ``overlaps="best"``.
+            types: only entities of these types, a list of names or one string (``"gene,disease"``).
+            min_score: only entities of at least this score.
+            document_context: ``auto``: the rest of the document is evidence, where the bundle is made for
+                that; ``none``: every sentence is tagged for itself.
+            abbreviations: find the abbreviations that the documents define.
             keep_tokens: give every document its tokens and tags, as column files need them.
 
         Returns:
@@ -126,14 +144,18 @@ class Tagger:
 
         Raises:
             TypeError: ``texts`` is one string, or holds something else than strings and documents.
+            UsageError: an argument has no such value, or the model finds no such type.
         """
         if isinstance(texts, (str, Document)):
             raise TypeError(
                 f"texts: expected several texts, got one {type(texts).__name__}; put it in a list"
             )
+        answer = Answer(
+            "best" if merge else overlaps, type_names(types), min_score, document_context, abbreviations
+        )
         result: list[Document] = []
         for batch in batches(as_documents(texts), batch_tokens):
-            result += self.finish(self.prepare(batch), merge=merge, keep_tokens=keep_tokens)
+            result += self.finish(self.prepare(batch), answer, keep_tokens=keep_tokens)
         return result
 
     def prepare(self, documents: Sequence[Document]) -> Prepared:
@@ -169,18 +191,29 @@ class Tagger:
             pieces,
         )
 
-    def finish(self, prepared: Prepared, *, merge: bool = False, keep_tokens: bool = False) -> list[Document]:
+    def finish(
+        self, prepared: Prepared, answer: Answer | None = None, *, keep_tokens: bool = False
+    ) -> list[Document]:
         """The network, decoding, and entities back into the documents."""
-        found = self.predictor.find(prepared.encoded)
-        return self.assemble(prepared, found, merge=merge, keep_tokens=keep_tokens)
+        return self.assemble(prepared, self.predictor.find(prepared.encoded), answer, keep_tokens=keep_tokens)
 
     def assemble(
-        self, prepared: Prepared, found: list[Found], *, merge: bool = False, keep_tokens: bool = False
+        self,
+        prepared: Prepared,
+        found: list[Found],
+        answer: Answer | None = None,
+        *,
+        keep_tokens: bool = False,
     ) -> list[Document]:
-        """New documents with what was found in them; arguments as for :meth:`tag`."""
+        """New documents with what was found in them.
+
+        Raises:
+            UsageError: the model finds no type that is asked for.
+        """
+        answer = Answer() if answer is None else answer
+        overlaps = answer.overlaps or self.bundle.answers.overlaps
+        wanted = None if answer.types is None else chosen_types(answer.types, self.bundle.types)
         new: list[list[list[Entity]]] = [[[] for _ in d.passages] for d in prepared.documents]
-        normal = self.bundle.merge_types
-        merge = merge or normal
         for one in found:
             name, types = one.head.name, one.head.tagset.types
             piece_of = np.searchsorted(prepared.piece_tokens, one.start, "right") - 1
@@ -199,29 +232,61 @@ class Tagger:
                 text = passages[j].text[start - passages[j].offset : end - passages[j].offset]
                 new[i][j].append(Entity(start, end, types[kind], text, score=score, task=name))
         order = {head.name: rank for rank, head in enumerate(self.bundle.tasks)}
-        result = []
+        result, told = [], []
         for document, per_passage in zip(prepared.documents, new, strict=True):
-            if normal:
-                names = self.bundle.normal_types
-                per_passage = [to_normal_types(entities, names) for entities in per_passage]
-            if merge:
-                per_passage = [merge_entities(entities, order) for entities in per_passage]
-            passages = list(map(_with_entities, document.passages, per_passage))
+            answers = [
+                self._answer(entities, overlaps, wanted, answer.min_score, order) for entities in per_passage
+            ]
+            passages = list(map(_with_entities, document.passages, answers))
             result.append(dataclasses.replace(document, passages=passages))
+            told.append([entity for entities in answers for entity in entities])
         if keep_tokens:
-            self._add_layers(result, prepared, found, merged=merge)
+            merged = overlaps != "keep" or self.bundle.answers.task is not None
+            self._add_layers(result, told, prepared, found, merged=merged)
         return result
 
+    def _answer(
+        self,
+        entities: list[Entity],
+        overlaps: str,
+        wanted: frozenset[str] | None,
+        min_score: float,
+        order: dict[str, int],
+    ) -> list[Entity]:
+        """What is told of the entities that were found in one passage."""
+        if self.bundle.merge_types:
+            entities = to_normal_types(entities, self.bundle.normal_types)
+        entities = resolve(entities, overlaps, order)
+        if wanted is not None or min_score > 0.0:
+            entities = [
+                e
+                for e in entities
+                if (wanted is None or e.type in wanted) and (e.score is None or e.score >= min_score)
+            ]
+        if self.bundle.answers.task is not None:
+            for entity in entities:
+                entity.task = self.bundle.answers.task
+        return entities
+
     def _add_layers(
-        self, documents: list[Document], prepared: Prepared, found: list[Found], *, merged: bool
+        self,
+        documents: list[Document],
+        told: list[list[Entity]],
+        prepared: Prepared,
+        found: list[Found],
+        *,
+        merged: bool,
     ) -> None:
-        """Give documents a token layer with a tag column per task; merged, one column for all entities."""
-        tags = {one.head.name: _tag_column(one) for one in found if not (merged and one.head.kind == "ner")}
+        """Give documents a token layer with a tag column per task; merged, one column for all entities.
+
+        Args:
+            told: the entities of each document that were found in it.
+        """
+        pos = {one.head.name: _tag_names(one) for one in found if one.head.kind != "ner"}
         pieces: list[list[int]] = [[] for _ in documents]
         for piece, (i, _) in enumerate(prepared.pieces):
             pieces[i].append(piece)
         sentence_offsets = prepared.encoded.sentence_offsets
-        names = {head.name for head in self.bundle.tasks}
         for i, document in enumerate(documents):
             # Pieces of one document follow each other.
             low = int(prepared.piece_tokens[pieces[i][0]]) if pieces[i] else 0
@@ -233,8 +298,12 @@ class Tagger:
             if isinstance(document.native, TokenLayer):
                 layer = dataclasses.replace(document.native, tags={})
             if merged:
-                layer.tags["entities"] = encode_entities(_found_only(document, names), layer)
-            layer.tags.update({name: column[low:high] for name, column in tags.items()})
+                layer.tags["entities"] = _tag_column(told[i], layer)
+            for head in self.bundle.tasks:
+                if head.kind != "ner":
+                    layer.tags[head.name] = pos[head.name][low:high]
+                elif not merged:
+                    layer.tags[head.name] = _tag_column([e for e in told[i] if e.task == head.name], layer)
             document.native = layer
 
 
@@ -249,22 +318,32 @@ def _with_entities(passage: Passage, entities: list[Entity]) -> Passage:
     return dataclasses.replace(passage, entities=together)
 
 
-def _tag_column(one: Found) -> list[str]:
-    """The tags of one head as strings: IOB2 for entities, as they are for parts of speech."""
-    if one.head.kind != "ner":
-        names = np.array(one.head.tagset.names, dtype=object)
-        column: list[str] = names[one.tags].tolist()
-        return column
-    tags = ["O"] * len(one.tags)
-    types = one.head.tagset.types
-    for start, end, kind in zip(one.start.tolist(), one.end.tolist(), one.type_id.tolist(), strict=True):
-        tags[start:end] = ["B-" + types[kind]] + ["I-" + types[kind]] * (end - start - 1)
-    return tags
+def _tag_names(one: Found) -> list[str]:
+    """The tags of a head of parts of speech."""
+    names = np.array(one.head.tagset.names, dtype=object)
+    column: list[str] = names[one.tags].tolist()
+    return column
 
 
-def _found_only(document: Document, tasks: set[str]) -> Document:
-    entities = [entity for entity in document.iter_entities() if entity.task in tasks]
-    return Document(document.id, [Passage("", entities=entities)])
+def _tag_column(entities: list[Entity], layer: TokenLayer) -> list[str]:
+    """Entities as IOB2 tags."""
+    return encode_entities(Document("", [Passage("", entities=entities)]), layer)
+
+
+def load(
+    name: str | os.PathLike[str] = DEFAULT_MODEL,
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "auto",
+) -> Tagger:
+    """The tagger of an installed model (or of a folder), as :meth:`Tagger.load`.
+
+    Example:
+        >>> tagger = bioner_fast.load("general")  # doctest: +SKIP
+        >>> [(e.type, e.text) for e in tagger.tag(["Aspirin for gout."])[0].entities]  # doctest: +SKIP
+        [('chemical', 'Aspirin'), ('disease', 'gout')]
+    """
+    return Tagger.load(name, device, threads, precision)
 
 
 def as_documents(texts: Iterable[str | Document]) -> Iterable[Document]:

@@ -121,7 +121,7 @@ def measure_tagging(
             tagger,
             read(),
             batch_tokens=options.batch_tokens,
-            merge=options.merge,
+            answer=options.answer,
             keep_tokens=keep_tokens,
             counts=counts,
             lanes=options.lanes,
@@ -169,7 +169,7 @@ def _stages(
             computed = clock()
             found = predictor.decode(emissions, prepared.encoded.sentence_offsets)
             tagged = tagger.assemble(
-                prepared, found, merge=options.merge, keep_tokens=options.output_format == "conll"
+                prepared, found, options.answer, keep_tokens=options.output_format == "conll"
             )
             decoded = clock()
             for document in tagged:

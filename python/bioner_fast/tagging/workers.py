@@ -175,7 +175,7 @@ def _serve(connection: Connection, settings: TaggerSettings, options: TagOptions
 
     try:
         tagger = settings.load()
-        check_output(tagger, options.output_format)
+        check_output(tagger, options)
         send("ready", None)
         while True:
             send("done", tag_shard(tagger, connection.recv(), options))

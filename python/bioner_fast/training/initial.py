@@ -14,6 +14,7 @@ from bioner_fast.files import MANIFEST_NAME, sha256
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import Bundle, load_bundle
+from bioner_fast.resources import find_model
 from bioner_fast.training.data import Prepared
 
 # Entries of a network's configuration that weights do not depend on.
@@ -44,7 +45,7 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
     that are trained, the rows of words that both know are taken.
 
     Args:
-        path: the bundle.
+        path: the bundle, or the name of an installed model.
         network: of the same architecture, initialised.
         prepared: what it will be trained on.
 
@@ -52,7 +53,7 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
         UsageError: architecture, look-up, word vectors or the tags of a task differ.
         BionerError: there is no bundle, or it is not whole.
     """
-    bundle = load_bundle(path)
+    bundle = load_bundle(find_model(path))
     _check_shape(path, bundle.network.config, network.config)
     if bundle.schema != prepared.schema:
         raise UsageError(
