@@ -21,8 +21,8 @@ from bench_training import BATCH, RATE, ROWS, network_of, text, windows_and_tags
 from bioner_fast import _ops, ops
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
-from bioner_fast.models.networks import TaggingNetwork
 from bioner_fast.models.product import on_gpus
+from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.stream import tag_stream
 from bioner_fast.tagging.tagger import Tagger

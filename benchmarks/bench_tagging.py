@@ -33,7 +33,7 @@ from bioner_fast.data.document import Document
 from bioner_fast.features.tokenize import tokenize
 from bioner_fast.formats.registry import open_writer
 from bioner_fast.models.bundle import load_bundle
-from bioner_fast.models.inference import PRECISIONS, Tokens
+from bioner_fast.models.engine import PRECISIONS, Tokens
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.blocks import BlockNetwork
 from bioner_fast.tagging.stream import tag_stream

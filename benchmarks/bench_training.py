@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
-from bioner_fast.models.layout import id_windows, padded_text
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.layout import id_windows, padded_text
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.mlp_step import MlpStep

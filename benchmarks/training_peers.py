@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.training.optimizers import BETA1, BETA2, EPSILON
 from conftest import THREADS
 

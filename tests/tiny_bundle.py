@@ -13,7 +13,7 @@ from bioner_fast.data.schemes import Scheme, TagSet
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import TaskHead, save_bundle
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 
 WORDS = """
 the of in and is a with cancer breast disease gene BRCA1 tumor cell alpha beta TNF IL 0 - . , ( ) patients

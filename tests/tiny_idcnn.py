@@ -11,7 +11,7 @@ from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.batch import Features, featurize
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import TaskHead, save_bundle
-from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
+from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from tiny_bundle import WORDS, heads
 
 TOKENS = [*WORDS, "Ménière", "unseen", "TNFα", "IL-12b", "(", "1,234"]

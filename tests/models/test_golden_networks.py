@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.loss import clipped_cross_entropy
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.training.optimizers import Optimizer
 
 TOLERANCE = 1e-5

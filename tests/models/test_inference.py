@@ -14,10 +14,10 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.features.word_forms import WordForms
-from bioner_fast.models import inference
+from bioner_fast.models import engine as engines
 from bioner_fast.models.base import Network
-from bioner_fast.models.inference import Engine, RowCache, Tokens, build_engine, can_run
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.engine import Engine, RowCache, Tokens, build_engine, can_run
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from tiny_bundle import WORDS, heads, network
 from tiny_idcnn import TOKENS, idcnn, text
 
@@ -105,7 +105,7 @@ def test_faster_precisions_are_close(name: str, precision: str) -> None:
     assert float((found - wanted).abs().max()) < 0.3
 
 
-@pytest.mark.parametrize("precision", inference.PRECISIONS)
+@pytest.mark.parametrize("precision", engines.PRECISIONS)
 @pytest.mark.parametrize("name", ["idcnn", "cnn", "mlp"])
 def test_the_same_bits_in_any_company(name: str, precision: str) -> None:
     engine = engine_of(NETWORKS[name](), precision)
@@ -117,7 +117,7 @@ def test_the_same_bits_in_any_company(name: str, precision: str) -> None:
     assert torch.equal(run(engine, features), whole)
 
 
-@pytest.mark.parametrize("precision", inference.PRECISIONS)
+@pytest.mark.parametrize("precision", engines.PRECISIONS)
 @pytest.mark.parametrize("name", ["idcnn", "cnn"])
 def test_full_tables_start_anew(monkeypatch: pytest.MonkeyPatch, name: str, precision: str) -> None:
     """Also while other threads still read the old ones."""

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.loss import clipped_cross_entropy
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.models.registry import build_network
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.training.optimizers import Optimizer
 
 LENGTHS = [0, 3, 1, 0, 12, 7, 2, 30, 0]

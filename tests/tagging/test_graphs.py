@@ -12,8 +12,8 @@ from torch import Tensor
 
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.word_forms import word_forms
-from bioner_fast.models.inference import Tokens
-from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.engine import Tokens
+from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.tagging import blocks as module
 from bioner_fast.tagging.blocks import BlockNetwork
 from bioner_fast.tagging.graphs import FixedBlock

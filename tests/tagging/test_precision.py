@@ -16,7 +16,7 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.formats.registry import read_documents
 from bioner_fast.models.bundle import Inference, add_inference, add_provenance, load_bundle
-from bioner_fast.models.inference import PRECISIONS
+from bioner_fast.models.engine import PRECISIONS
 from bioner_fast.ops import infer
 from bioner_fast.tagging import precision as module
 from bioner_fast.tagging.blocks import BlockNetwork
@@ -155,7 +155,7 @@ def test_a_network_without_an_engine_runs_in_blocks() -> None:
     tagger = Tagger(load_bundle(FIXTURE), "cpu", 1, "float32")
     encoded = tagger.prepare(list(map(_document, ["Familial breast cancer of the BRCA1 gene."]))).encoded
     wanted = tagger.predictor.emissions(encoded)
-    from bioner_fast.models.inference import Tokens
+    from bioner_fast.models.engine import Tokens
 
     tokens = Tokens(encoded.word_ids, encoded.caps, encoded.forms)
     for precision, tolerance in (("float32", 1e-4), ("bfloat16", 0.5)):

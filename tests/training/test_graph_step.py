@@ -14,9 +14,9 @@ import torch
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
 from bioner_fast.models.loss import clipped_cross_entropy, joint_cross_entropy
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
 from bioner_fast.models.product import on_gpus
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.training import loop
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.graph_step import WARM_UP, GraphStep, why_not

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense, products
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.make_step import make_step

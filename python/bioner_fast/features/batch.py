@@ -57,7 +57,7 @@ class Features:
     caps: Tensor
     offsets: Tensor
     forms: Forms | None = None
-    # What models derive from the above and use again and again (windows, padded text); see models.layout.
+    # What models derive from the above and use again and again (windows, padded text).
     derived: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 
 
 def build_network(config: Mapping[str, Any]) -> Network:

@@ -28,7 +28,7 @@ from bioner_fast.features.batch import Features, Forms
 from bioner_fast.features.vocabulary import PADDING_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.base import Network
-from bioner_fast.models.inference import Tokens
+from bioner_fast.models.engine import Tokens
 from bioner_fast.tagging.graphs import FixedBlock, distinct_forms, enabled
 
 Ints = NDArray[np.int64]

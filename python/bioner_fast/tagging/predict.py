@@ -1,6 +1,6 @@
 """Packed tokens through a bundle: features, one forward pass for all heads, decoding, spans.
 
-On a CPU the network runs in an engine (models.inference), whose rows do not depend on what text comes
+On a CPU the network runs in an engine (models.engine), whose rows do not depend on what text comes
 together; on a GPU torch runs it in blocks of one shape (tagging.blocks), to the same end.
 """
 
@@ -21,7 +21,7 @@ from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
-from bioner_fast.models.inference import Engine, Tokens, build_engine, can_run
+from bioner_fast.models.engine import Engine, Tokens, build_engine, can_run
 from bioner_fast.tagging.blocks import BLOCK, BlockNetwork, blocks, inner_offsets
 from bioner_fast.tagging.calibration import calibrated
 from bioner_fast.tagging.precision import choose, ranges_of

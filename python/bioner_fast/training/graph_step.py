@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
-from bioner_fast.models.layout import id_windows
 from bioner_fast.models.loss import joint_cross_entropy
-from bioner_fast.models.networks import TaggingNetwork
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.layout import id_windows
+from bioner_fast.models.windowed.network import TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.ranks import Ranks

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
-from bioner_fast.models.networks import TaggingNetwork
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.network import TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.ops import gated
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.graph_step import GraphStep, why_not

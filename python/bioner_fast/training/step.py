@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn import IdcnnNetwork
+from bioner_fast.models.idcnn.network import IdcnnNetwork
 from bioner_fast.models.loss import clipped_cross_entropy
 from bioner_fast.ops import dense
 from bioner_fast.training.averaging import Average

@@ -20,10 +20,10 @@ from bioner_fast.log import logger
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
-from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
-from bioner_fast.models.networks import NetworkConfig, TaggingNetwork
+from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.product import on_gpus
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger

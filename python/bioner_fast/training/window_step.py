@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from bioner_fast.models.layout import id_windows, padded_text
 from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
-from bioner_fast.models.networks import TaggingNetwork
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.layout import id_windows, padded_text
+from bioner_fast.models.windowed.network import TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.ops import dense, gated, products, step
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Gradient, Optimizer

@@ -97,7 +97,7 @@ class Tower(nn.Module):
         return length, max(0, length // 2 + 1 - min(self.widths))
 
     def packed(self, rows: Tensor, starts: Tensor, product: torch.dtype | None = None) -> Tensor:
-        """Hidden features of tokens whose windows are consecutive rows of padded text (see models.layout).
+        """Hidden features of tokens whose windows are consecutive rows of padded text (layout.py).
 
         Args:
             rows: with filters, [R, run * D]: row r holds embedded rows r, r + 1, ... next to one another;

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bioner_fast.features.batch import Features
 from bioner_fast.models.base import Network
 from bioner_fast.models.embedding import TokenEmbedding
-from bioner_fast.models.layout import id_windows, padded_text
-from bioner_fast.models.tower import Tower, glorot_
+from bioner_fast.models.windowed.layout import id_windows, padded_text
+from bioner_fast.models.windowed.tower import Tower, glorot_
 
 SHARINGS = ("single", "multi-output", "dependent")
 

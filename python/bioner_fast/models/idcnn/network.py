@@ -27,7 +27,7 @@ from bioner_fast.features.word_forms import AFFIX_COLUMNS, AFFIX_ROWS, CHARACTER
 from bioner_fast.models.base import Network
 from bioner_fast.models.chain import Chain
 from bioner_fast.models.embedding import TokenEmbedding
-from bioner_fast.models.packed import gather_neighbours, neighbours, sentence_bounds
+from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
 from bioner_fast.models.product import dropout, linear
 from bioner_fast.ops import gated
 

@@ -27,8 +27,8 @@ from torch import Tensor
 from bioner_fast import _text
 from bioner_fast.features.word_forms import WordForms
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn import IdcnnNetwork
-from bioner_fast.models.networks import TaggingNetwork
+from bioner_fast.models.idcnn.network import IdcnnNetwork
+from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.ops import infer
 
 Ints = NDArray[np.int64]
@@ -233,8 +233,8 @@ def build_engine(
     Raises:
         ValueError: an unknown precision, or int8 without ranges.
     """
-    from bioner_fast.models.inference_idcnn import IdcnnEngine
-    from bioner_fast.models.inference_windows import WindowEngine
+    from bioner_fast.models.idcnn.engine import IdcnnEngine
+    from bioner_fast.models.windowed.engine import WindowEngine
 
     if precision not in PRECISIONS:
         raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")

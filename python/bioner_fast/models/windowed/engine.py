@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bioner_fast.models.inference import (
+from bioner_fast.models.engine import (
     Engine,
     Ints,
     Placed,
@@ -20,9 +20,9 @@ from bioner_fast.models.inference import (
     fill_table,
     pad_rows,
 )
-from bioner_fast.models.layout import PADDING_CAPS, PADDING_ROW
-from bioner_fast.models.networks import TaggingNetwork
-from bioner_fast.models.tower import Tower
+from bioner_fast.models.windowed.layout import PADDING_CAPS, PADDING_ROW
+from bioner_fast.models.windowed.network import TaggingNetwork
+from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.ops import infer
 
 # Elements of a filter group that a product reads are multiples of it: 4 bytes of int8.
@@ -124,7 +124,7 @@ class _TowerEngine:
 
 
 class WindowEngine(Engine):
-    """See :mod:`bioner_fast.models.inference`."""
+    """See :mod:`bioner_fast.models.engine`."""
 
     def __init__(self, network: TaggingNetwork, precision: str, ranges: Ranges, threads: int) -> None:
         super().__init__(network, precision, threads)
@@ -210,7 +210,7 @@ class WindowEngine(Engine):
     def log_probabilities(self, placed: Placed, start: int, stop: int, offsets: Ints) -> Tensor:
         """See :meth:`Engine.log_probabilities`."""
         n, margin = stop - start, self._window // 2
-        # Padded text (see models.layout), and how far the last row's taps reach.
+        # Padded text (see models.windowed.layout), and how far the last row's taps reach.
         sentence = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
         starts = (np.arange(n) + margin * sentence).astype(np.int32)
         total = n + margin * len(offsets)

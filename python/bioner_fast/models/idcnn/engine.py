@@ -10,8 +10,7 @@ from torch import Tensor
 
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import AFFIX_COLUMNS
-from bioner_fast.models.idcnn import Block, CharacterCnn, IdcnnNetwork
-from bioner_fast.models.inference import (
+from bioner_fast.models.engine import (
     Engine,
     Ints,
     Placed,
@@ -21,11 +20,12 @@ from bioner_fast.models.inference import (
     fill_table,
     pad_rows,
 )
+from bioner_fast.models.idcnn.network import Block, CharacterCnn, IdcnnNetwork
 from bioner_fast.ops import infer
 
 
 class IdcnnEngine(Engine):
-    """See :mod:`bioner_fast.models.inference`."""
+    """See :mod:`bioner_fast.models.engine`."""
 
     def __init__(self, network: IdcnnNetwork, precision: str, ranges: Ranges, threads: int) -> None:
         super().__init__(network, precision, threads)

@@ -1,9 +1,0 @@
-#include <immintrin.h>
-
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-#define BIONER_ISA wide
-#define BIONER_ISA_WIDE
-#include "ops/crf/isa-inl.h"

@@ -1,9 +1,0 @@
-#include <immintrin.h>
-
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-
-#define BIONER_ISA avx2
-#define BIONER_ISA_AVX2
-#include "ops/viterbi/isa-inl.h"

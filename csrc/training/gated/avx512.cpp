@@ -1,3 +1,0 @@
-// Gated block: AVX-512 F, BW, DQ, VL.
-#define BIONER_LEVEL avx512
-#include "training/gated/isa-inl.h"

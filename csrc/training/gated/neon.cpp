@@ -1,3 +1,0 @@
-// Gated block: NEON.
-#define BIONER_LEVEL neon
-#include "training/gated/isa-inl.h"

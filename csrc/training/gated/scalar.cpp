@@ -1,3 +1,0 @@
-// Gated block: portable C++.
-#define BIONER_LEVEL scalar
-#include "training/gated/isa-inl.h"

@@ -1,3 +1,0 @@
-// Sparse products: AVX-512 F, BW, DQ, VL.
-#define BIONER_LEVEL avx512
-#include "training/sparse/isa-inl.h"

@@ -1,3 +1,0 @@
-// Sparse products: NEON.
-#define BIONER_LEVEL neon
-#include "training/sparse/isa-inl.h"

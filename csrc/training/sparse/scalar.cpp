@@ -1,3 +1,0 @@
-// Sparse products: portable C++.
-#define BIONER_LEVEL scalar
-#include "training/sparse/isa-inl.h"

@@ -1,3 +1,0 @@
-// Training step: NEON.
-#define BIONER_LEVEL neon
-#include "training/step/isa-inl.h"

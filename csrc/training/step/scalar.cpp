@@ -1,3 +1,0 @@
-// Training step: portable C++.
-#define BIONER_LEVEL scalar
-#include "training/step/isa-inl.h"

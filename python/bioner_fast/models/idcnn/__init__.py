@@ -1,0 +1,1 @@
+"""The accurate network: dilated convolutions over whole sentences."""
