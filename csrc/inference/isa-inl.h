@@ -1,14 +1,19 @@
-// The kernels of one SIMD level. Each level's file defines BIONER_ISA (its namespace) and includes this once,
-// after the intrinsics it needs. See lanes-inl.h for the vectors.
+// The kernels of one SIMD level, in the namespace BIONER_LEVEL. See lanes-inl.h for the vectors.
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#if defined(BIONER_LEVEL_AMX)
+#include <type_traits>
+#include <vector>
+
+#include "base/core/tiles-inl.h"
+#endif
 
 #include "inference/kernels.h"
 #include "inference/lanes-inl.h"
 
 // Sums have to stay in registers, so loops over them have no counter; arrays of lanes are loops already.
-#if defined(BIONER_PLAIN_LANES)
+#if defined(BIONER_LEVEL_SCALAR)
 #define BIONER_UNROLL(COUNT)
 #else
 #define BIONER_PRAGMA(TEXT) _Pragma(#TEXT)
@@ -17,7 +22,7 @@
 
 #include "inference/products-inl.h"
 
-namespace bioner::infer::BIONER_ISA {
+namespace bioner::infer::BIONER_LEVEL {
 namespace {
 
 // kTile rows by kVectors vectors of columns. `rows` are the index rows; those past `valid` repeat the last.
@@ -91,17 +96,17 @@ void linear_typed(const Linear& op, std::int64_t begin, std::int64_t end, float*
 }
 
 }  // namespace
-}  // namespace bioner::infer::BIONER_ISA
+}  // namespace bioner::infer::BIONER_LEVEL
 
-#if defined(BIONER_AMX_TILES)
+#if defined(BIONER_LEVEL_AMX)
 #include "inference/tiles-inl.h"
 #endif
 
-namespace bioner::infer::BIONER_ISA {
+namespace bioner::infer::BIONER_LEVEL {
 namespace {
 
 void linear(const Linear& op, std::int64_t begin, std::int64_t end, float* scratch) {
-#if defined(BIONER_AMX_TILES)
+#if defined(BIONER_LEVEL_AMX)
   if (op.type == Type::kBFloat16 && linear_tiles<BFloat16>(op, begin, end, scratch)) return;
   if (op.type == Type::kInt8 && linear_tiles<Int8>(op, begin, end, scratch)) return;
 #endif
@@ -302,4 +307,4 @@ void characters(const Characters& op, std::int64_t begin, std::int64_t end) {
 extern const Kernels kernels;
 const Kernels kernels = {linear, table_sum, finish, characters};
 
-}  // namespace bioner::infer::BIONER_ISA
+}  // namespace bioner::infer::BIONER_LEVEL

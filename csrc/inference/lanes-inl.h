@@ -1,22 +1,22 @@
 // Sixteen float32 lanes and sixteen int32 lanes, for the files that are compiled for one instruction set.
-// Included once per such file with BIONER_ISA naming the namespace. GCC and Clang split the vectors into the
-// registers there are; BIONER_PLAIN_LANES takes arrays and loops, for other compilers and the scalar level.
-// Only single additions, products and quotients: all levels agree bit for bit.
+// Included once per such file with BIONER_LEVEL naming the namespace. GCC and Clang split the vectors into
+// the registers there are; BIONER_LEVEL_SCALAR takes arrays and loops, for other compilers and the scalar
+// level. Only single additions, products and quotients: all levels agree bit for bit.
 #include <cstdint>
 #include <cstring>
 
 #include "base/core/macros.h"
 
-namespace bioner::infer::BIONER_ISA {
+namespace bioner::infer::BIONER_LEVEL {
 
 // Plain lanes are left to the compiler: inlined by force, sanitized code takes it minutes.
-#if defined(BIONER_PLAIN_LANES)
+#if defined(BIONER_LEVEL_SCALAR)
 #define BIONER_LANE inline
 #else
 #define BIONER_LANE BIONER_INLINE
 #endif
 
-#if defined(BIONER_PLAIN_LANES)
+#if defined(BIONER_LEVEL_SCALAR)
 
 template <typename T>
 struct Lanes {
@@ -221,4 +221,4 @@ BIONER_LANE F exponential(F x) {
   return from_bits(bits(p) + shift_left<23>(n));
 }
 
-}  // namespace bioner::infer::BIONER_ISA
+}  // namespace bioner::infer::BIONER_LEVEL

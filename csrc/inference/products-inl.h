@@ -3,7 +3,7 @@
 // (accumulate), tells what a whole sum stands for (finish), and how many vectors of columns a tile of kTile
 // rows has registers for.
 
-namespace bioner::infer::BIONER_ISA {
+namespace bioner::infer::BIONER_LEVEL {
 namespace {
 
 #if defined(__AVX512F__)
@@ -194,4 +194,4 @@ struct Int8 {
 };
 
 }  // namespace
-}  // namespace bioner::infer::BIONER_ISA
+}  // namespace bioner::infer::BIONER_LEVEL

@@ -6,7 +6,7 @@
 // already: weights are read within their panel, and they must be finite. Int32 sums are exact, so int8 gives
 // the bits of every other level; bfloat16 is summed in an order of its own.
 
-namespace bioner::infer::BIONER_ISA {
+namespace bioner::infer::BIONER_LEVEL {
 namespace {
 
 constexpr std::int64_t kTileRows = 16;
@@ -128,4 +128,4 @@ bool linear_tiles(const Linear& op, std::int64_t begin, std::int64_t end, float*
 }
 
 }  // namespace
-}  // namespace bioner::infer::BIONER_ISA
+}  // namespace bioner::infer::BIONER_LEVEL

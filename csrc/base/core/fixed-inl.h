@@ -2,9 +2,9 @@
 // rules. Integer additions and maxima run at twice the rate of those of float32, and never round.
 #include "base/core/macros.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 
-#if defined(BIONER_ISA_AVX2) || defined(BIONER_ISA_WIDE)
+#if defined(BIONER_LEVEL_AVX2) || defined(BIONER_LEVEL_WIDE)
 
 // The first n of four elements, none where n < 0; the rest are zeros.
 BIONER_INLINE __m128 load_few(const float* p, std::int64_t n) {
@@ -130,10 +130,10 @@ BIONER_INLINE std::int32_t reduce_max(Q8 a) {
 
 #endif
 
-#if defined(BIONER_ISA_AVX2)
+#if defined(BIONER_LEVEL_AVX2)
 using F = F8;
 using Q = Q8;
-#elif defined(BIONER_ISA_WIDE)
+#elif defined(BIONER_LEVEL_WIDE)
 
 struct F16 {
   F8 a, b;
@@ -202,7 +202,7 @@ BIONER_INLINE std::int32_t reduce_max(Q16 x) { return reduce_max(max(x.a, x.b));
 using F = F16;
 using Q = Q16;
 
-#elif defined(BIONER_ISA_AVX512)
+#elif defined(BIONER_LEVEL_AVX512)
 
 BIONER_INLINE __mmask8 few(std::int64_t n) {
   return _mm256_cmpgt_epi64_mask(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
@@ -296,4 +296,4 @@ BIONER_INLINE std::int32_t reduce_max(Q a) { return _mm512_reduce_max_epi32(a.v)
 
 #endif
 
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL

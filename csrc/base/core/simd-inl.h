@@ -1,15 +1,15 @@
 // A vector of float64 and one of 64-bit integers, for the files that are compiled for one instruction set.
-// Included once per such file, after <immintrin.h> or <arm_neon.h>, with BIONER_ISA naming the namespace and
-// one of BIONER_ISA_SCALAR, _AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can
+// Included once per such file, after level-inl.h, with BIONER_LEVEL naming the namespace and
+// one of BIONER_LEVEL_SCALAR, _AVX2, _AVX512, _NEON, _WIDE (pairs of AVX2 registers, so that 512-bit code can
 // be tested without AVX-512) defined. Everything lives in that namespace and is inlined: nothing compiled for
 // a newer processor can be picked by the linker for an older one.
 //
 // `max(a, b)` is a > b ? a : b, bit for bit: b where they are equal or where either is NaN.
 #include "base/core/macros.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 
-#if defined(BIONER_ISA_AVX2) || defined(BIONER_ISA_WIDE)
+#if defined(BIONER_LEVEL_AVX2) || defined(BIONER_LEVEL_WIDE)
 
 struct V4 {
   static constexpr int kLanes = 4;
@@ -96,10 +96,10 @@ BIONER_INLINE V4 multiply_add(V4 a, V4 b, V4 c) { return {_mm256_fmadd_pd(a.v, b
 
 #endif
 
-#if defined(BIONER_ISA_AVX2)
+#if defined(BIONER_LEVEL_AVX2)
 using V = V4;
 using I = I4;
-#elif defined(BIONER_ISA_WIDE)
+#elif defined(BIONER_LEVEL_WIDE)
 
 struct Mask8 {
   __m256d a, b;
@@ -169,7 +169,7 @@ BIONER_INLINE V8 multiply_add(V8 x, V8 y, V8 z) {
 using V = V8;
 using I = I8;
 
-#elif defined(BIONER_ISA_AVX512)
+#elif defined(BIONER_LEVEL_AVX512)
 
 struct V {
   static constexpr int kLanes = 8;
@@ -223,7 +223,7 @@ BIONER_INLINE double reduce_max(V a) { return _mm512_reduce_max_pd(a.v); }
 BIONER_INLINE double reduce_add(V a) { return _mm512_reduce_add_pd(a.v); }
 BIONER_INLINE V multiply_add(V a, V b, V c) { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
 
-#elif defined(BIONER_ISA_NEON)
+#elif defined(BIONER_LEVEL_NEON)
 
 struct V {
   static constexpr int kLanes = 2;
@@ -282,7 +282,7 @@ BIONER_INLINE double reduce_max(V a) {
 BIONER_INLINE double reduce_add(V a) { return vgetq_lane_f64(a.v, 0) + vgetq_lane_f64(a.v, 1); }
 BIONER_INLINE V multiply_add(V a, V b, V c) { return {vfmaq_f64(c.v, a.v, b.v)}; }
 
-#elif defined(BIONER_ISA_SCALAR)
+#elif defined(BIONER_LEVEL_SCALAR)
 
 // One lane, for algorithms that are written with vectors only. Needs <cstring>.
 struct V {
@@ -334,4 +334,4 @@ BIONER_INLINE V multiply_add(V a, V b, V c) { return {a.v * b.v + c.v}; }
 
 #endif
 
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL

@@ -1,8 +1,20 @@
-// From a level to the entry points that its file exports: every kernel folder declares `ISA::f32` and
-// `ISA::f64` for the levels of its build.
+// From a level to the entry points that its file exports. A kernel folder exports, for the levels of its
+// build, `LEVEL::kernels` of a type `Kernels`, or `LEVEL::f32` and `LEVEL::f64` where they depend on the
+// element type.
 #pragma once
 
 #include "base/runtime/simd.h"
+
+// The levels of this build but for the scalar one, which every build has: X(namespace, enumerator) for each.
+#if defined(BIONER_X86_LEVELS) && defined(BIONER_TEST_LEVELS)
+#define BIONER_LEVELS(X) X(avx2, kAvx2) X(avx512, kAvx512) X(wide, kWide)
+#elif defined(BIONER_X86_LEVELS)
+#define BIONER_LEVELS(X) X(avx2, kAvx2) X(avx512, kAvx512)
+#elif defined(BIONER_ARM_LEVELS)
+#define BIONER_LEVELS(X) X(neon, kNeon)
+#else
+#define BIONER_LEVELS(X)
+#endif
 
 namespace bioner::simd {
 
@@ -18,76 +30,36 @@ constexpr const auto* of_type(const Table32& f32, const Table64& f64) {
 
 }  // namespace bioner::simd
 
-// The cases of a switch over a level, but for the scalar one, which is the default.
-#if defined(BIONER_X86_LEVELS) && defined(BIONER_TEST_LEVELS)
-#define BIONER_LEVEL_CASES(T)                                    \
-  case ::bioner::simd::Level::kAvx2:                             \
-    return ::bioner::simd::of_type<T>(avx2::f32, avx2::f64);     \
-  case ::bioner::simd::Level::kAvx512:                           \
-    return ::bioner::simd::of_type<T>(avx512::f32, avx512::f64); \
-  case ::bioner::simd::Level::kWide:                             \
-    return ::bioner::simd::of_type<T>(wide::f32, wide::f64);
-#elif defined(BIONER_X86_LEVELS)
-#define BIONER_LEVEL_CASES(T)                                \
-  case ::bioner::simd::Level::kAvx2:                         \
-    return ::bioner::simd::of_type<T>(avx2::f32, avx2::f64); \
-  case ::bioner::simd::Level::kAvx512:                       \
-    return ::bioner::simd::of_type<T>(avx512::f32, avx512::f64);
-#elif defined(BIONER_ARM_LEVELS)
-#define BIONER_LEVEL_CASES(T)        \
-  case ::bioner::simd::Level::kNeon: \
-    return ::bioner::simd::of_type<T>(neon::f32, neon::f64);
-#else
-#define BIONER_LEVEL_CASES(T)
-#endif
+// What a level's file exports.
+#define BIONER_DECLARE_LEVEL(level, enumerator) \
+  namespace level {                             \
+  extern const Kernels kernels;                 \
+  }
+#define BIONER_DECLARE_TYPED_LEVEL(level, enumerator) \
+  namespace level {                                   \
+  extern const Kernels<float> f32;                    \
+  extern const Kernels<double> f64;                   \
+  }
 
-// Kernel folders whose table does not depend on the element type: `ISA::kernels` of a type `Kernels`, for the
-// levels of the build.
-#define BIONER_DECLARE_KERNELS  \
-  namespace scalar {            \
-  extern const Kernels kernels; \
-  }                             \
-  namespace avx2 {              \
-  extern const Kernels kernels; \
-  }                             \
-  namespace avx512 {            \
-  extern const Kernels kernels; \
-  }                             \
-  namespace wide {              \
-  extern const Kernels kernels; \
-  }                             \
-  namespace neon {              \
-  extern const Kernels kernels; \
-  }                             \
+// The case of a level in a switch.
+#define BIONER_LEVEL_CASE(level, enumerator) \
+  case ::bioner::simd::Level::enumerator:    \
+    return level::kernels;
+#define BIONER_TYPED_LEVEL_CASE(level, enumerator) \
+  case ::bioner::simd::Level::enumerator:          \
+    return ::bioner::simd::of_type<T>(level::f32, level::f64);
+
+// In a kernel's header: what its levels export, and the dispatcher.
+#define BIONER_DECLARE_KERNELS        \
+  BIONER_DECLARE_LEVEL(scalar, -)     \
+  BIONER_LEVELS(BIONER_DECLARE_LEVEL) \
   const Kernels& kernels_for(simd::Level level);
-
-#if defined(BIONER_X86_LEVELS) && defined(BIONER_TEST_LEVELS)
-#define BIONER_KERNEL_CASES            \
-  case ::bioner::simd::Level::kAvx2:   \
-    return avx2::kernels;              \
-  case ::bioner::simd::Level::kAvx512: \
-    return avx512::kernels;            \
-  case ::bioner::simd::Level::kWide:   \
-    return wide::kernels;
-#elif defined(BIONER_X86_LEVELS)
-#define BIONER_KERNEL_CASES            \
-  case ::bioner::simd::Level::kAvx2:   \
-    return avx2::kernels;              \
-  case ::bioner::simd::Level::kAvx512: \
-    return avx512::kernels;
-#elif defined(BIONER_ARM_LEVELS)
-#define BIONER_KERNEL_CASES          \
-  case ::bioner::simd::Level::kNeon: \
-    return neon::kernels;
-#else
-#define BIONER_KERNEL_CASES
-#endif
 
 // In cpu.cpp: the table of a level.
 #define BIONER_DEFINE_KERNELS_FOR                 \
   const Kernels& kernels_for(simd::Level level) { \
     switch (level) {                              \
-      BIONER_KERNEL_CASES                         \
+      BIONER_LEVELS(BIONER_LEVEL_CASE)            \
       default:                                    \
         return scalar::kernels;                   \
     }                                             \

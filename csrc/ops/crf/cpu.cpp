@@ -20,7 +20,7 @@ constexpr std::int64_t kMostBlocks = 64;
 template <typename T>
 const Kernels<T>* kernels_of(simd::Level level) {
   switch (level) {
-    BIONER_LEVEL_CASES(T)
+    BIONER_LEVELS(BIONER_TYPED_LEVEL_CASE)
     default:
       return simd::of_type<T>(scalar::f32, scalar::f64);
   }

@@ -5,10 +5,14 @@
 // alpha is stored as it was before scaling, and the scale is applied one step later: the sum and the division
 // then run beside the next product instead of before it. Likewise nothing in the backward chain waits for a
 // sum over tags.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
 #include "base/core/simd-inl.h"
 #include "ops/crf/kernels.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 namespace crf_isa {
 
 using bioner::crf::Chain;
@@ -306,11 +310,11 @@ void add_pairs(const Chain& chain, std::int64_t length, const Scratch& scratch, 
 }
 
 }  // namespace crf_isa
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL
 
-namespace bioner::crf::BIONER_ISA {
-namespace isa = bioner::BIONER_ISA::crf_isa;
+namespace bioner::crf::BIONER_LEVEL {
+namespace isa = bioner::BIONER_LEVEL::crf_isa;
 const Kernels<float> f32 = {&isa::exponentials, &isa::forward<float>, &isa::backward<float>, &isa::add_pairs};
 const Kernels<double> f64 = {&isa::exponentials, &isa::forward<double>, &isa::backward<double>,
                              &isa::add_pairs};
-}  // namespace bioner::crf::BIONER_ISA
+}  // namespace bioner::crf::BIONER_LEVEL

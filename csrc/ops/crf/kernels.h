@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "base/runtime/levels.h"
+
 namespace bioner::crf {
 
 // Below this, a finite weight may have lost what rounding or clamping took from it (isa-inl.h).
@@ -62,16 +64,7 @@ struct Kernels {
   void (*add_pairs)(const Chain& chain, std::int64_t length, const Scratch& scratch, double* sums);
 };
 
-#define BIONER_CRF_LEVEL(isa)       \
-  namespace isa {                   \
-  extern const Kernels<float> f32;  \
-  extern const Kernels<double> f64; \
-  }
-BIONER_CRF_LEVEL(scalar)
-BIONER_CRF_LEVEL(avx2)
-BIONER_CRF_LEVEL(avx512)
-BIONER_CRF_LEVEL(neon)
-BIONER_CRF_LEVEL(wide)
-#undef BIONER_CRF_LEVEL
+BIONER_DECLARE_TYPED_LEVEL(scalar, -)
+BIONER_LEVELS(BIONER_DECLARE_TYPED_LEVEL)
 
 }  // namespace bioner::crf

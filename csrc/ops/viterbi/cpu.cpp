@@ -21,7 +21,7 @@ constexpr std::int64_t kWindow = 1024;  // sentences sorted by length at a time
 template <typename T>
 const Kernels<T>* kernels_of(simd::Level level) {
   switch (level) {
-    BIONER_LEVEL_CASES(T)
+    BIONER_LEVELS(BIONER_TYPED_LEVEL_CASE)
     default:
       return nullptr;
   }

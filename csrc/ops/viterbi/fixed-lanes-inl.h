@@ -4,7 +4,7 @@
 // column it needs and sees there whether any other tag came near the best.
 #include "ops/viterbi/fixed-scores-inl.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 namespace viterbi_isa {
 
 using bioner::viterbi::FixedTables;
@@ -144,7 +144,7 @@ BIONER_INLINE void lane_columns(const FixedTables& fixed_tables, const std::int3
 }
 
 // As many to-tags as the registers hold, with all that is around them.
-#if defined(BIONER_ISA_AVX512)
+#if defined(BIONER_LEVEL_AVX512)
 constexpr int kMostColumns = 12;
 #else
 constexpr int kMostColumns = 8;
@@ -358,4 +358,4 @@ inline unsigned fixed_lanes(const FixedTables& fixed_tables, const Tables& table
 }
 
 }  // namespace viterbi_isa
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL

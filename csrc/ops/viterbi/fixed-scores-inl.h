@@ -3,7 +3,7 @@
 #include "base/core/fixed-inl.h"
 #include "ops/viterbi/kernels.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 namespace viterbi_isa {
 
 using bioner::viterbi::kGreatest;
@@ -147,4 +147,4 @@ BIONER_INLINE unsigned write_lanes(const Group<float>& group, std::int64_t longe
 }
 
 }  // namespace viterbi_isa
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL

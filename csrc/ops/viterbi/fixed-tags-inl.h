@@ -2,7 +2,7 @@
 // side, so that they share each load of the transitions.
 #include "ops/viterbi/fixed-lanes-inl.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 namespace viterbi_isa {
 
 // A broken vector of no more than this many to-tags is done tag by tag, with the lanes over from-tags.
@@ -163,4 +163,4 @@ inline unsigned fixed_tags(const FixedTables& fixed_tables, const Tables& tables
 }
 
 }  // namespace viterbi_isa
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL

@@ -1,17 +1,20 @@
 // Viterbi for one instruction set; see base/core/simd-inl.h. Two layouts:
 //
-//   by_lane: a lane is a sentence, for tag sets of up to kLaneTags. All back-pointers of a step fit one
-//   64-bit
+//   by_lane: a lane is a sentence, for tag sets of up to kLaneTags. All back-pointers of a step fit a 64-bit
 //            word per lane (four bits a tag), so the search keeps its argmax and the walk back is a shift a
 //            token.
 //   by_tag:  a lane is a to-tag. The search keeps only alpha; the walk back repeats the one column it needs:
 //            K additions a token instead of K * K comparisons of indices.
 //
 // Both repeat the arithmetic of core.h to the bit.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
 #include "base/core/simd-inl.h"
 #include "ops/viterbi/kernels.h"
 
-namespace bioner::BIONER_ISA {
+namespace bioner::BIONER_LEVEL {
 namespace viterbi_isa {
 
 using bioner::viterbi::Group;
@@ -251,17 +254,17 @@ void by_tag(const Tables& tables, const Group<T>& group, void* scratch) {
 }
 
 }  // namespace viterbi_isa
-}  // namespace bioner::BIONER_ISA
+}  // namespace bioner::BIONER_LEVEL
 
-#if defined(BIONER_ISA_NEON)
-namespace bioner::BIONER_ISA::viterbi_isa {
+#if defined(BIONER_LEVEL_NEON)
+namespace bioner::BIONER_LEVEL::viterbi_isa {
 constexpr int kLanesFixed = 0;
 constexpr decltype(bioner::viterbi::Kernels<float>::fixed) kDecodeFixed = nullptr;
-}  // namespace bioner::BIONER_ISA::viterbi_isa
+}  // namespace bioner::BIONER_LEVEL::viterbi_isa
 #else
 #include "ops/viterbi/fixed-tags-inl.h"
 
-namespace bioner::BIONER_ISA::viterbi_isa {
+namespace bioner::BIONER_LEVEL::viterbi_isa {
 constexpr int kLanesFixed = Q::kLanes;
 unsigned decode_fixed(const FixedTables& fixed_tables, const Tables& tables, const Group<float>& group,
                       void* scratch) {
@@ -270,13 +273,13 @@ unsigned decode_fixed(const FixedTables& fixed_tables, const Tables& tables, con
                                                         : fixed_tags(fixed_tables, tables, group, memory);
 }
 constexpr decltype(bioner::viterbi::Kernels<float>::fixed) kDecodeFixed = &decode_fixed;
-}  // namespace bioner::BIONER_ISA::viterbi_isa
+}  // namespace bioner::BIONER_LEVEL::viterbi_isa
 #endif
 
-namespace bioner::viterbi::BIONER_ISA {
-namespace isa = bioner::BIONER_ISA::viterbi_isa;
-const Kernels<float> f32 = {bioner::BIONER_ISA::V::kLanes, &isa::by_lane<float>, &isa::by_tag<float>,
+namespace bioner::viterbi::BIONER_LEVEL {
+namespace isa = bioner::BIONER_LEVEL::viterbi_isa;
+const Kernels<float> f32 = {bioner::BIONER_LEVEL::V::kLanes, &isa::by_lane<float>, &isa::by_tag<float>,
                             isa::kLanesFixed, isa::kDecodeFixed};
-const Kernels<double> f64 = {bioner::BIONER_ISA::V::kLanes, &isa::by_lane<double>, &isa::by_tag<double>, 0,
+const Kernels<double> f64 = {bioner::BIONER_LEVEL::V::kLanes, &isa::by_lane<double>, &isa::by_tag<double>, 0,
                              nullptr};
-}  // namespace bioner::viterbi::BIONER_ISA
+}  // namespace bioner::viterbi::BIONER_LEVEL

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "base/runtime/levels.h"
 #include "ops/viterbi/fixed.h"
 
 namespace bioner::viterbi {
@@ -58,15 +59,6 @@ struct Kernels {
                     void* scratch);
 };
 
-#define BIONER_VITERBI_LEVEL(isa)   \
-  namespace isa {                   \
-  extern const Kernels<float> f32;  \
-  extern const Kernels<double> f64; \
-  }
-BIONER_VITERBI_LEVEL(avx2)
-BIONER_VITERBI_LEVEL(avx512)
-BIONER_VITERBI_LEVEL(neon)
-BIONER_VITERBI_LEVEL(wide)
-#undef BIONER_VITERBI_LEVEL
+BIONER_LEVELS(BIONER_DECLARE_TYPED_LEVEL)
 
 }  // namespace bioner::viterbi

@@ -1,5 +1,5 @@
-// Dense layers. Included once for each instruction set: BIONER_ISA names its namespace, BIONER_AMX_TILES says
-// that sums are AMX tiles; without, they are vectors of AVX512-BF16.
+// Dense layers. Included once for each instruction set: BIONER_LEVEL names its namespace, BIONER_LEVEL_AMX
+// says that sums are AMX tiles; without, they are vectors of AVX512-BF16.
 #include <immintrin.h>
 #include <math.h>
 
@@ -10,13 +10,13 @@
 #include "base/core/transpose-inl.h"
 #include "training/dense/kernels.h"
 
-#if defined(BIONER_AMX_TILES)
+#if defined(BIONER_LEVEL_AMX)
 #include "training/dense/sums-amx-inl.h"
 #else
 #include "training/dense/sums-bf16-inl.h"
 #endif
 
-namespace bioner::dense::BIONER_ISA {
+namespace bioner::dense::BIONER_LEVEL {
 namespace {
 
 // Depths that are summed before the next rows: what they share stays in the nearest cache.
@@ -256,4 +256,4 @@ void step(const Step& op, std::int64_t begin, std::int64_t end) {
 
 const Kernels kernels{forward, backward, operand, step};
 
-}  // namespace bioner::dense::BIONER_ISA
+}  // namespace bioner::dense::BIONER_LEVEL

@@ -3,7 +3,7 @@
 #include "base/core/tiles-inl.h"
 #include "training/dense/dense.h"
 
-namespace bioner::dense::BIONER_ISA {
+namespace bioner::dense::BIONER_LEVEL {
 namespace {
 
 using SumUnits = WholeTiles;
@@ -54,4 +54,4 @@ BIONER_INLINE void block(const BFloat16* rows, std::int64_t stride, std::int64_t
 }
 
 }  // namespace
-}  // namespace bioner::dense::BIONER_ISA
+}  // namespace bioner::dense::BIONER_LEVEL

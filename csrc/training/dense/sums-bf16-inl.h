@@ -7,7 +7,7 @@
 #include "base/core/macros.h"
 #include "training/dense/dense.h"
 
-namespace bioner::dense::BIONER_ISA {
+namespace bioner::dense::BIONER_LEVEL {
 namespace {
 
 struct SumUnits {
@@ -66,4 +66,4 @@ void block(const BFloat16* rows, std::int64_t stride, std::int64_t next, const B
 }
 
 }  // namespace
-}  // namespace bioner::dense::BIONER_ISA
+}  // namespace bioner::dense::BIONER_LEVEL
