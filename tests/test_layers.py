@@ -15,7 +15,7 @@ LAYERS = [
     {"features"},
     {"ops"},
     {"models"},
-    {"training", "tagging"},
+    {"training", "tagging", "pretraining"},
     {"experiments"},
     {"cli"},
 ]

@@ -52,12 +52,15 @@ def _register() -> None:
         experiment,
         info,
         models,
+        pretrain,
         tag,
         train,
         vectors,
     )
 
-    for command in (train, evaluate, tag, convert, data, vectors, experiment, benchmark, models, info):
+    for command in (
+        train, pretrain, evaluate, tag, convert, data, vectors, experiment, benchmark, models, info,
+    ):  # fmt: skip
         command.register(app)
 
 

@@ -43,7 +43,7 @@ from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.registry import build_network
 from bioner_fast.models.tensor_files import load_tensors, save_tensors
 from bioner_fast.models.word_rows import read_rows, stored_rows
-from bioner_fast.resources import MODEL_FACTS
+from bioner_fast.resources import MODEL_FACTS, find_model
 
 if TYPE_CHECKING:
     from bioner_fast.models.base import Network
@@ -382,6 +382,12 @@ def _read_facts(folder: Path) -> dict[str, Any]:
         )
     assert isinstance(facts, dict)
     return facts
+
+
+def bundle_folder(path: str | os.PathLike[str]) -> Path:
+    """The bundle that a path means: itself, ``model`` in the folder of a run, or an installed model's name."""
+    inner = Path(path) / "model"
+    return inner if (inner / _FACTS).is_file() and not Path(path, _FACTS).exists() else find_model(path)
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Bundle:

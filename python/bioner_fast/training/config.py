@@ -93,8 +93,8 @@ class TrainConfig:
     )
     init_from: str | None = _flag(
         None,
-        "Start from the weights of this model (a bundle of the same architecture and vectors): all of them "
-        "but the heads of other tasks.",
+        "Start from the weights of this model (of the same architecture): all of them but the heads of other "
+        "tasks. Without --vectors its own are taken, where they were not trained.",
     )
     out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
     percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
@@ -249,7 +249,7 @@ class TrainConfig:
         if self.arch == "cnn" and self.filter_widths == ():
             raise UsageError("--filter-widths: a cnn needs at least one; take --arch mlp for none")
         self._check_idcnn()
-        if self.tune_vectors is False and self.vectors is None and self.tasks:
+        if self.tune_vectors is False and self.vectors is None and self.tasks and self.init_from is None:
             raise UsageError(
                 "--no-tune-vectors: random vectors that are never trained are of no use; give --vectors"
             )

@@ -19,7 +19,7 @@ from bioner_fast.features.batch import Features, featurize
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
 from bioner_fast.log import logger
-from bioner_fast.models.bundle import FeatureSchema
+from bioner_fast.models.bundle import FeatureSchema, bundle_folder, load_bundle, read_outline
 from bioner_fast.models.word_rows import rounded_rows
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.sampling import TrainingText
@@ -173,6 +173,10 @@ def _without_open(tagset: TagSet) -> tuple[TagSet, NDArray[np.int64], Tensor]:
 def _word_table(
     config: TrainConfig, train: Sequence[Corpus], rng: np.random.Generator
 ) -> tuple[Vocabulary, Tensor]:
+    if config.vectors is None and config.init_from is not None and config.tune_vectors is False:
+        vocabulary, table = own_vectors(config.init_from)
+        # As below: train on what the bundle will hold.
+        return vocabulary, rounded_rows(table, config.vector_precision)
     if config.vectors is None:
         vocabulary = Vocabulary.from_corpora(train, min_count=config.min_count)
         if config.max_vocab is not None and len(vocabulary) > config.max_vocab:
@@ -199,6 +203,22 @@ def _word_table(
             # Train on what the bundle will hold: the saved model then gives the very scores seen in training.
             table = rounded
     return vocabulary, table
+
+
+def brings_vectors(path: str) -> bool:
+    """Whether a bundle has word vectors that its training left as they were.
+
+    Raises:
+        BionerError: there is no bundle.
+    """
+    network, _ = read_outline(bundle_folder(path))
+    return not network.embedding.tune_words
+
+
+def own_vectors(path: str) -> tuple[Vocabulary, Tensor]:
+    """The words of a bundle and its word table, float32 [2 + V, D]."""
+    bundle = load_bundle(bundle_folder(path))
+    return bundle.vocabulary, bundle.network.embedding.words.detach().clone()
 
 
 def training_text(tasks: Sequence[PreparedTask], heads: Sequence[int]) -> TrainingText:

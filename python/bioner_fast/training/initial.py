@@ -13,8 +13,7 @@ from bioner_fast.features.vocabulary import WORD_ROW
 from bioner_fast.files import MANIFEST_NAME, sha256
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
-from bioner_fast.models.bundle import Bundle, load_bundle
-from bioner_fast.resources import find_model
+from bioner_fast.models.bundle import Bundle, bundle_folder, load_bundle
 from bioner_fast.training.data import Prepared
 
 # Entries of a network's configuration that weights do not depend on.
@@ -53,7 +52,7 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
         UsageError: architecture, look-up, word vectors or the tags of a task differ.
         BionerError: there is no bundle, or it is not whole.
     """
-    bundle = load_bundle(find_model(path))
+    bundle = load_bundle(bundle_folder(path))
     _check_shape(path, bundle.network.config, network.config)
     if bundle.schema != prepared.schema:
         raise UsageError(
@@ -119,15 +118,20 @@ def _word_table(path: str, bundle: Bundle, old: Tensor, network: Network, prepar
     table = network.embedding.words.detach()
     same = bundle.vocabulary.words == prepared.vocabulary.words
     if not network.embedding.tune_words:
-        if not same or not torch.equal(old[WORD_ROW:], table[WORD_ROW:].cpu()):
+        if not same or not _close(table[WORD_ROW:].cpu(), old[WORD_ROW:]):
             raise UsageError(
                 f"--init-from {path}: its word vectors are not those of this run; give the --vectors, "
                 "--max-vocab and --vector-precision that it was trained with"
             )
-        return old
+        return torch.cat([old[:WORD_ROW], table[WORD_ROW:].cpu()])
     rows = torch.from_numpy(bundle.vocabulary.lookup(prepared.vocabulary.words, normalization="none")).long()
     table = table.cpu().clone()
     table[:WORD_ROW] = old[:WORD_ROW]
     known = rows >= 0
     table[WORD_ROW:][known] = old[WORD_ROW:][rows[known]]
     return table
+
+
+def _close(rows: Tensor, stored: Tensor) -> bool:
+    """Whether vectors are those of a bundle but for the precision that they are stored in."""
+    return bool(((rows - stored).abs().amax(1) <= 0.005 * stored.abs().amax(1)).all())

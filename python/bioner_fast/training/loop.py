@@ -141,7 +141,7 @@ class Trainer:
                 self.at, self.shared = kept, True
                 self._next_phase()
             total = sum(self._steps(phase) for phase in self.phases)
-            with Progress(total, self.at.step, shown=self.ranks.first) as progress, _stop_signals() as stop:
+            with Progress(total, self.at.step, shown=self.ranks.first) as progress, stop_signals() as stop:
                 self._run(progress, stop)
         finally:
             self.judge.close()
@@ -483,7 +483,7 @@ def _headline(facts: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def stop_signals() -> Iterator[threading.Event]:
     """An event that Ctrl-C (or SIGTERM) sets; a second Ctrl-C interrupts at once."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig, flag
-from bioner_fast.training.data import Prepared, prepare
+from bioner_fast.training.data import Prepared, brings_vectors, prepare
 from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.first_phase import can_share, seed_from
 from bioner_fast.training.folder import RunFolder
@@ -114,6 +114,8 @@ def train(
         if folder.finished():
             logger.info("%s is complete already", folder.path)
             return _read_result(folder)
+    if config.init_from is not None and config.vectors is None and config.tune_vectors is None:
+        config = replace(config, tune_vectors=not brings_vectors(config.init_from))
     threads_before = torch.get_num_threads()
     device = choose_device(config.device)
     if config.precision == "tf32" and device.type != "cuda":

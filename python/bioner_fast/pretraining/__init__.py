@@ -1,0 +1,1 @@
+"""Encoders that learn from raw text: masked words."""
