@@ -111,7 +111,8 @@ class PretrainConfig:
             raise UsageError(f"--precision: expected one of float32, bfloat16, found {self.precision!r}")
         if self.vector_precision not in STORED_PRECISIONS:
             raise UsageError(
-                f"--vector-precision: expected one of {', '.join(STORED_PRECISIONS)}, found {self.vector_precision!r}"
+                f"--vector-precision: expected one of {', '.join(STORED_PRECISIONS)}, "
+                f"found {self.vector_precision!r}"
             )
 
     def to_json(self) -> dict[str, Any]:
