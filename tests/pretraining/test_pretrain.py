@@ -21,7 +21,7 @@ from bioner_fast.features.batch import featurize
 from bioner_fast.features.tokenize import segment
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import load_bundle
-from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
+from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from bioner_fast.pretraining.leaks import Unwanted, judged_texts
 from bioner_fast.pretraining.masked_words import MaskedWords, Rates, Targets, mask
 from bioner_fast.pretraining.run import PretrainConfig, pretrain

@@ -385,7 +385,7 @@ def _read_facts(folder: Path) -> dict[str, Any]:
 
 
 def bundle_folder(path: str | os.PathLike[str]) -> Path:
-    """The bundle that a path means: itself, ``model`` in the folder of a run, or an installed model's name."""
+    """The bundle that a path means: itself, ``model`` in a run's folder, or an installed model's name."""
     inner = Path(path) / "model"
     return inner if (inner / _FACTS).is_file() and not Path(path, _FACTS).exists() else find_model(path)
 

@@ -24,7 +24,7 @@ from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
 from bioner_fast.files import atomic_write, sha256, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema, save_bundle
-from bioner_fast.models.idcnn import IdcnnConfig, IdcnnNetwork
+from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.word_rows import STORED_PRECISIONS, rounded_rows
 from bioner_fast.pretraining.leaks import Unwanted, judged_texts
 from bioner_fast.pretraining.masked_words import Masked, MaskedWords, Rates, Targets, mask

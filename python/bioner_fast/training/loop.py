@@ -364,7 +364,8 @@ class Trainer:
         """A CRF cannot learn tags that its scheme forbids."""
         for task in self.prepared.tasks:
             tags = task.train.tags.cpu()
-            tags = torch.where(tags < len(task.tagset.names), tags, task.tagset.names.index("O"))
+            if len(task.open):
+                tags = torch.where(tags < len(task.tagset.names), tags, task.tagset.names.index("O"))
             sentence = first_illegal(tags, task.train.features.offsets.cpu(), task.tagset)
             if sentence is not None:
                 raise BionerError(
