@@ -236,6 +236,76 @@ void span_marginals(const py::object& emissions, const py::object& gold, const p
   });
 }
 
+// Scores on the CPU, and a direction among them: each None or of the shape of its scores.
+struct Along {
+  Tensor emissions, transitions, start, end;
+
+  Along(const Inputs& in, const py::sequence& parts) {
+    if (in.emissions.is_cuda) throw py::value_error("`emissions` must be on the CPU");
+    if (parts.size() != 4) throw py::value_error("a direction has four parts");
+    const std::int64_t k = in.tags();
+    emissions = in.output(parts[0], "along emissions", {in.tokens(), k}, "[N, K]");
+    transitions = in.output(parts[1], "along transitions", {k, k}, "[K, K]");
+    start = in.output(parts[2], "along start", {k}, "[K]");
+    end = in.output(parts[3], "along end", {k}, "[K]");
+  }
+
+  template <typename T>
+  crf::Direction<T> direction() const {
+    const auto data = [](const Tensor& part) { return part.present() ? part.as<const T>() : nullptr; };
+    return {data(emissions), data(transitions), data(start), data(end)};
+  }
+};
+
+void tangent(const py::object& emissions, const py::object& gold, const py::object& transitions,
+             const py::object& offsets, const py::object& start, const py::object& end,
+             const py::sequence& along_, const py::object& out_, int threads) {
+  const Inputs in = check_inputs(emissions, gold, transitions, offsets, start, end);
+  const Along along(in, along_);
+  const Tensor out = in.output(out_, "out", {in.sentences()}, "[B]");
+  with_dtype(in, [&](auto zero) {
+    using T = decltype(zero);
+    py::gil_scoped_release release;
+    crf::tangent_cpu(in.params<T>(), along.direction<T>(), threads, out.as<T>());
+  });
+}
+
+void curvature(const py::object& upstream_, const py::object& emissions, const py::object& gold,
+               const py::object& transitions, const py::object& offsets, const py::object& start,
+               const py::object& end, const py::sequence& along_, const py::object& d_emissions_,
+               const py::object& d_transitions_, const py::object& d_start_, const py::object& d_end_,
+               int threads) {
+  const Inputs in = check_inputs(emissions, gold, transitions, offsets, start, end);
+  const Along along(in, along_);
+  const std::int64_t k = in.tags();
+  const Tensor upstream = in.output(upstream_, "upstream", {in.sentences()}, "[B]");
+  const Tensor d_emissions = in.output(d_emissions_, "d_emissions", {in.tokens(), k}, "[N, K]");
+  const Tensor d_transitions = in.output(d_transitions_, "d_transitions", {k, k}, "[K, K]");
+  const Tensor d_start = in.output(d_start_, "d_start", {k}, "[K]");
+  const Tensor d_end = in.output(d_end_, "d_end", {k}, "[K]");
+  with_dtype(in, [&](auto zero) {
+    using T = decltype(zero);
+    py::gil_scoped_release release;
+    crf::curvature_cpu(
+        in.params<T>(), along.direction<T>(), threads,
+        {upstream.as<const T>(), d_emissions.as<T>(), d_transitions.as<T>(), d_start.as<T>(), d_end.as<T>()});
+  });
+}
+
+void bend(const py::object& emissions, const py::object& gold, const py::object& transitions,
+          const py::object& offsets, const py::object& start, const py::object& end,
+          const py::sequence& along_, const py::sequence& other_, const py::object& out_, int threads) {
+  const Inputs in = check_inputs(emissions, gold, transitions, offsets, start, end);
+  const Along along(in, along_);
+  const Along other(in, other_);
+  const Tensor out = in.output(out_, "out", {in.sentences()}, "[B]");
+  with_dtype(in, [&](auto zero) {
+    using T = decltype(zero);
+    py::gil_scoped_release release;
+    crf::bend_cpu(in.params<T>(), along.direction<T>(), other.direction<T>(), threads, out.as<T>());
+  });
+}
+
 }  // namespace
 
 void register_crf(py::module_& module) {
@@ -256,6 +326,18 @@ void register_crf(py::module_& module) {
              py::arg("transitions"), py::arg("offsets"), py::arg("start").none(true),
              py::arg("end").none(true), py::arg("spans"), py::arg("out"), py::arg("threads"),
              py::arg("stream"), "See bioner_fast.ops.span_marginals.");
+  module.def("crf_tangent", &tangent, py::arg("emissions"), py::arg("tags"), py::arg("transitions"),
+             py::arg("offsets"), py::arg("start").none(true), py::arg("end").none(true), py::arg("along"),
+             py::arg("out"), py::arg("threads"), "The derivative of crf_log_likelihood along a direction.");
+  module.def("crf_curvature", &curvature, py::arg("upstream"), py::arg("emissions"),
+             py::arg("tags").none(true), py::arg("transitions"), py::arg("offsets"),
+             py::arg("start").none(true), py::arg("end").none(true), py::arg("along"), py::arg("d_emissions"),
+             py::arg("d_transitions"), py::arg("d_start"), py::arg("d_end"), py::arg("threads"),
+             "The derivative of crf_gradients along a direction.");
+  module.def("crf_bend", &bend, py::arg("emissions"), py::arg("tags").none(true), py::arg("transitions"),
+             py::arg("offsets"), py::arg("start").none(true), py::arg("end").none(true), py::arg("along"),
+             py::arg("other"), py::arg("out"), py::arg("threads"),
+             "The second derivative of crf_log_likelihood along two directions.");
 #if defined(BIONER_WITH_CUDA)
   module.def("crf_cuda_workspace_bytes",
              [](std::int64_t tokens, std::int64_t sentences, int tags, bool gradients_task) {

@@ -76,6 +76,32 @@ void span_marginals_cpu(const Params<T>& params, const CpuPlan& plan, void* work
                         const std::int64_t* spans, const std::int64_t* by_sentence,
                         const std::int64_t* first_span, T* out);
 
+// ---- Derivatives along a direction (tangents.cpp), on the CPU. Scores of -inf are constants; a sentence
+// that is impossible, or (where `gold` is given) whose gold path is, contributes zeros.
+
+// What is added to the scores, per unit of the derivative; any may be null: zeros.
+template <typename T>
+struct Direction {
+  const T* emissions;    // [tokens, tags]
+  const T* transitions;  // [tags, tags]
+  const T* start;        // [tags]
+  const T* end;          // [tags]
+};
+
+// out [sentences]: the derivative of log_likelihood().
+template <typename T>
+void tangent_cpu(const Params<T>& params, const Direction<T>& along, int threads, T* out);
+
+// The derivative of gradients_cpu() with a constant `upstream`; of all of them, none is null. It does not
+// depend on `gold`.
+template <typename T>
+void curvature_cpu(const Params<T>& params, const Direction<T>& along, int threads, const Gradients<T>& out);
+
+// out [sentences]: the derivative of tangent_cpu() along `other`.
+template <typename T>
+void bend_cpu(const Params<T>& params, const Direction<T>& along, const Direction<T>& other, int threads,
+              T* out);
+
 // ---- CUDA. One launch per pass on `stream`, in the log domain; offsets and tags are clamped, never trusted.
 // Each returns a cudaError_t.
 

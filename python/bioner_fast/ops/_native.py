@@ -1,7 +1,8 @@
 """What every op shares: argument checks, and calls into the extension module ``bioner_fast._ops``.
 
-An op is a public function (checks that need no tensor contents; works under ``torch.compile``), a
-``torch.library`` op (allocates outputs, calls :func:`call`), its fake and its autograd.
+An op is a public function (checks that need no tensor contents; works under ``torch.compile``), and a
+op of Torch (allocates outputs, calls :func:`call`) that ``_op.register`` makes with its fake and its
+derivatives.
 ``csrc/base/bindings/tensor.h`` has the native side.
 """
 
@@ -17,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack, to_dlpack  # type: ignore[attr-defined]
+
+from bioner_fast.ops import _op
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 FULL_FLOATS = (torch.float32, torch.float64)
@@ -142,6 +145,11 @@ def argument(value: Any) -> Any:
     """What the extension takes for `value`: a DLPack capsule for a tensor, anything else as it is."""
     if not isinstance(value, Tensor):
         return value
+    # Native code would drop tangents and, of torch.func's wrappers, see nothing: ops take those off (_op.py).
+    if torch._C._are_functorch_transforms_active() and torch._C._functorch.is_functorch_wrapped_tensor(value):
+        raise RuntimeError("torch.func cannot transform this function of bioner_fast: it has no derivative")
+    if _op.has_tangent(value):
+        raise RuntimeError("this function of bioner_fast has no derivative; detach its tensors")
     # DLPack refuses tensors that require a gradient, even inside an op. Kernels take no strides.
     if value.requires_grad:
         value = value.detach()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from bioner_fast.ops import _native, products
+from bioner_fast.ops import _native, _op, products
 
 
 def available(values: Tensor) -> bool:
@@ -52,6 +52,7 @@ def dropout(values: Tensor, share: float, seed: int, dtype: torch.dtype | None =
         >>> dropout(torch.ones(1, 4), 0.5, seed=1).unique().tolist()
         [0.0, 2.0]
     """
+    _check_no_transform(values)
     result: Tensor = _Dropout.apply(values, share, seed, dtype or values.dtype)  # type: ignore[no-untyped-call]
     return result
 
@@ -88,6 +89,7 @@ def gated_block(
     _native.check_tensor("hidden", hidden, _native.FULL_FLOATS, 2)
     width = hidden.shape[1]
     _native.check_shape("weight", weight, (2 * width, 3 * width), "[2 * C, 3 * C]")
+    _check_no_transform(hidden, weight, bias, *norm[:2])
     norm_weight, norm_bias, epsilon = norm
     result: Tensor = _GatedBlock.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, norm_weight, norm_bias, *bounds, dilation, share, seed,
@@ -186,11 +188,17 @@ def gated_block_at(
     _native.check_tensor("hidden", hidden, _native.FULL_FLOATS, 2)
     width = hidden.shape[1]
     _native.check_shape("weight", weight, (2 * width, 3 * width), "[2 * C, 3 * C]")
+    _check_no_transform(hidden, weight, bias, *norm[:2])
     result: Tensor = _GatedBlockAt.apply(  # type: ignore[no-untyped-call]
         hidden, weight, bias, *norm[:2], where.own, where.read, where.write, share, seed,
         product or hidden.dtype, norm[2],
     )  # fmt: skip
     return result
+
+
+def _check_no_transform(*values: Tensor) -> None:
+    if torch._C._are_functorch_transforms_active() or _op.has_tangent(*values):
+        raise RuntimeError("gated blocks and their dropout give gradients to backward() only")
 
 
 class _Dropout(torch.autograd.Function):

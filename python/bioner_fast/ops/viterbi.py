@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from bioner_fast.ops import _native
+from bioner_fast.ops import _native, _op
 
 MAX_TAGS = 256
 READOUTS = {"path": 0, "forward_argmax": 1}
@@ -56,13 +58,8 @@ def viterbi_decode(
     check_chain(emissions, transitions, offsets, start, end)
     if readout not in READOUTS:
         raise ValueError(f'`readout` must be "path" or "forward_argmax", got {readout!r}')
-    tags, scores = _viterbi_decode(*detached(emissions, transitions, offsets, start, end), READOUTS[readout])
+    tags, scores = _decode(emissions, transitions, offsets, start, end, READOUTS[readout])
     return tags, scores
-
-
-def detached(*tensors: Tensor | None) -> list[Tensor | None]:
-    """For ops without a gradient: their outputs then require none either."""
-    return [tensor.detach() if tensor is not None and tensor.requires_grad else tensor for tensor in tensors]
 
 
 def check_chain(
@@ -86,16 +83,18 @@ def check_chain(
             _native.check_shape(name, value, (k,), "[K]")
 
 
-# Not torch.library.custom_op: what that puts around an op for gradients, which this one has not, takes as
-# long as decoding thousands of tokens.
-torch.library.define(
-    "bioner_fast::viterbi_decode",
-    "(Tensor emissions, Tensor transitions, Tensor offsets, Tensor? start, Tensor? end, int readout) "
-    "-> (Tensor, Tensor)",
+def _fake_decode(emissions: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    tags = torch.empty(emissions.shape[0], dtype=torch.int64, device=emissions.device)
+    return tags, emissions.new_empty(others[1].shape[0] - 1)
+
+
+@_op.register(
+    "viterbi_decode(Tensor emissions, Tensor transitions, Tensor offsets, Tensor? start, Tensor? end, "
+    "int readout) -> (Tensor, Tensor)",
+    fake=_fake_decode,
+    rule=_op.refusal("viterbi_decode has no derivative; give it tensors that are detached"),
+    constant=True,
 )
-
-
-@torch.library.impl("bioner_fast::viterbi_decode", ("cpu", "cuda"))
 def _decode(
     emissions: Tensor,
     transitions: Tensor,
@@ -113,19 +112,3 @@ def _decode(
         "viterbi_decode", emissions, emissions, transitions, offsets, start, end, readout, tags, scores, back
     )
     return tags, scores
-
-
-@torch.library.register_fake("bioner_fast::viterbi_decode")  # type: ignore[untyped-decorator]
-def _(
-    emissions: Tensor,
-    transitions: Tensor,
-    offsets: Tensor,
-    start: Tensor | None,
-    end: Tensor | None,
-    readout: int,
-) -> tuple[Tensor, Tensor]:
-    tags = torch.empty(emissions.shape[0], dtype=torch.int64, device=emissions.device)
-    return tags, emissions.new_empty(offsets.shape[0] - 1)
-
-
-_viterbi_decode = torch.ops.bioner_fast.viterbi_decode.default

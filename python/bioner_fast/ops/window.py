@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from bioner_fast.ops import _native
+from bioner_fast.ops import _native, _op
 
 
 def window_gather(
@@ -51,9 +55,8 @@ def window_gather(
         _native.check_like("padding", padding, "values", values)
         _native.check_shape("padding", padding, (values.shape[1],), "[D]")
     if out is not None:
-        if torch.is_grad_enabled() and (
-            values.requires_grad or (padding is not None and padding.requires_grad)
-        ):
+        needed = [values.requires_grad, padding is not None and padding.requires_grad]
+        if (torch.is_grad_enabled() and any(needed)) or _op.has_tangent(values, padding):
             raise ValueError("`out` cannot be given where a gradient is needed")
         _check_out(out, values, (values.shape[0], window * values.shape[1]), "[N, window * D]")
         torch.ops.bioner_fast.window_gather_out(values, offsets, window, padding, out)
@@ -138,15 +141,24 @@ def embedding_window(
     return result
 
 
-@torch.compiler.disable(  # type: ignore[no-untyped-call, untyped-decorator, unused-ignore]
-    reason="embedding_window(sparse=True): torch.compile knows no sparse gradients; use sparse=False"
-)
 def _lookup_sparse(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
-    result: Tensor = torch.ops.bioner_fast.embedding_window_sparse(weight, ids, offsets, window, padding_idx)
+    # torch.compiler.disable would load the compiler, a second of every start, for those who never compile.
+    if "torch._dynamo" in sys.modules and not _outside_graphs:
+        disable: Any = torch.compiler.disable
+        _outside_graphs.append(disable(lambda *inputs: _embedding_sparse(*inputs)))
+    lookup = _outside_graphs[0] if _outside_graphs else _embedding_sparse
+    result: Tensor = lookup(weight, ids, offsets, window, padding_idx)
     return result
 
 
-# ---- window_gather: op, fake, autograd
+_outside_graphs: list[Any] = []
+_lookup_sparse._torchdynamo_disable = True  # type: ignore[attr-defined]
+_lookup_sparse._torchdynamo_disable_msg = (  # type: ignore[attr-defined]
+    "embedding_window(sparse=True): torch.compile knows no sparse gradients; use sparse=False"
+)
+
+
+# ---- window_gather: all of it linear, so each derivative is one of these ops again
 
 
 def _gather_into(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
@@ -154,62 +166,101 @@ def _gather_into(values: Tensor, offsets: Tensor, window: int, padding: Tensor |
     _native.call("window_gather", values, values, offsets, window, padding, out)
 
 
-@torch.library.custom_op("bioner_fast::window_gather", mutates_args=())
+def _backward_gather(needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor) -> tuple[Tensor | None, ...]:
+    _, offsets, window, _ = inputs
+    values = _grad_values(grad, offsets, window) if needs[0] else None
+    padding = _grad_padding(grad, offsets, window) if needs[3] else None
+    return values, None, None, padding
+
+
+def _jvp_gather(inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    values, offsets, window, _ = inputs
+    d_values, _, _, d_padding = tangents
+    if d_values is None:
+        assert d_padding is not None
+        d_values = d_padding.new_zeros(values.shape)
+    tangent: Tensor = _gather(d_values, offsets, window, d_padding)
+    return tangent
+
+
+@_op.register(
+    "window_gather(Tensor values, Tensor offsets, SymInt window, Tensor? padding) -> Tensor",
+    fake=lambda values, offsets, window, padding: values.new_empty(values.shape[0], window * values.shape[1]),
+    rule=_op.Rule((1,), _backward_gather, _jvp_gather),
+)
 def _gather(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None) -> Tensor:
     out = _native.new_output(values, values.shape[0], window * values.shape[1])
     _gather_into(values, offsets, window, padding, out)
     return out
 
 
-@_gather.register_fake
-def _(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None) -> Tensor:
-    return values.new_empty(values.shape[0], window * values.shape[1])
-
-
-@torch.library.custom_op("bioner_fast::window_gather_ids", mutates_args=())
+@_op.register(
+    "window_gather_ids(Tensor values, Tensor offsets, SymInt window, SymInt padding) -> Tensor",
+    fake=lambda values, offsets, window, padding: values.new_empty(values.shape[0], window),
+    rule=_op.refusal("window_gather of ids has no derivative"),
+    constant=True,
+)
 def _gather_ids(values: Tensor, offsets: Tensor, window: int, padding: int) -> Tensor:
     out = values.new_empty(values.shape[0], window)
     _gather_into(values, offsets, window, values.new_full((1,), padding), out)
     return out
 
 
-@_gather_ids.register_fake
-def _(values: Tensor, offsets: Tensor, window: int, padding: int) -> Tensor:
-    return values.new_empty(values.shape[0], window)
-
-
-@torch.library.custom_op("bioner_fast::window_gather_out", mutates_args=("out",))
+@_op.register(
+    "window_gather_out(Tensor values, Tensor offsets, SymInt window, Tensor? padding, Tensor(a!) out) -> ()",
+    fake=lambda values, offsets, window, padding, out: None,
+    rule=_op.refusal("window_gather: `out` cannot be given where a gradient is needed"),
+    writes=True,
+)
 def _gather_out(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
     _gather_into(values, offsets, window, padding, out)
 
 
-@_gather_out.register_fake
-def _(values: Tensor, offsets: Tensor, window: int, padding: Tensor | None, out: Tensor) -> None:
-    return None
+def _backward_grad_values(
+    needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    _, offsets, window = inputs
+    return _gather(grad, offsets, window, None), None, None
 
 
-@torch.library.custom_op("bioner_fast::window_grad_values", mutates_args=())
+def _jvp_grad_values(inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    tangent: Tensor = _grad_values(tangents[0], *inputs[1:])
+    return tangent
+
+
+@_op.register(
+    "window_grad_values(Tensor grad, Tensor offsets, SymInt window) -> Tensor",
+    fake=lambda grad, offsets, window: grad.new_empty(grad.shape[0], grad.shape[1] // window),
+    rule=_op.Rule((1,), _backward_grad_values, _jvp_grad_values),
+)
 def _grad_values(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
     out = _native.new_output(grad, grad.shape[0], grad.shape[1] // window)
     _native.call("window_grad_values", grad, grad, offsets, window, out)
     return out
 
 
-@_grad_values.register_fake
-def _(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
-    return grad.new_empty(grad.shape[0], grad.shape[1] // window)
+def _backward_grad_padding(
+    needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    windows, offsets, window = inputs
+    zeros = grad.new_zeros(windows.shape[0], grad.shape[0])
+    return _gather(zeros, offsets, window, grad), None, None
 
 
-@torch.library.custom_op("bioner_fast::window_grad_padding", mutates_args=())
+def _jvp_grad_padding(inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    tangent: Tensor = _grad_padding(tangents[0], *inputs[1:])
+    return tangent
+
+
+@_op.register(
+    "window_grad_padding(Tensor grad, Tensor offsets, SymInt window) -> Tensor",
+    fake=lambda grad, offsets, window: grad.new_empty(grad.shape[1] // window),
+    rule=_op.Rule((1,), _backward_grad_padding, _jvp_grad_padding),
+)
 def _grad_padding(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
     out = grad.new_empty(grad.shape[1] // window)
     _sum_padding(grad, offsets, window, out)
     return out
-
-
-@_grad_padding.register_fake
-def _(grad: Tensor, offsets: Tensor, window: int) -> Tensor:
-    return grad.new_empty(grad.shape[1] // window)
 
 
 def _blocks(tokens: int, size: int) -> int:
@@ -226,48 +277,7 @@ def _sum_padding(grad: Tensor, offsets: Tensor, window: int, out: Tensor) -> Non
     _native.call("window_grad_padding", grad, grad, offsets, window, workspace, out)
 
 
-def _setup_gather(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    _, offsets, window, padding = inputs
-    ctx.save_for_backward(offsets)
-    ctx.window = window
-    ctx.has_padding = padding is not None
-
-
-def _backward_gather(ctx, grad):  # type: ignore[no-untyped-def]
-    (offsets,) = ctx.saved_tensors
-    values = padding = None
-    if ctx.needs_input_grad[0]:
-        values = torch.ops.bioner_fast.window_grad_values(grad, offsets, ctx.window)
-    if ctx.has_padding and ctx.needs_input_grad[3]:
-        padding = torch.ops.bioner_fast.window_grad_padding(grad, offsets, ctx.window)
-    return values, None, None, padding
-
-
-# Both gradients are linear in `grad`; the transpose of each is a gather.
-def _setup_transpose(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    grad, offsets, window = inputs
-    ctx.save_for_backward(offsets)
-    ctx.window = window
-    ctx.tokens = grad.shape[0]
-
-
-def _backward_grad_values(ctx, grad):  # type: ignore[no-untyped-def]
-    (offsets,) = ctx.saved_tensors
-    return torch.ops.bioner_fast.window_gather(grad, offsets, ctx.window, None), None, None
-
-
-def _backward_grad_padding(ctx, grad):  # type: ignore[no-untyped-def]
-    (offsets,) = ctx.saved_tensors
-    zeros = grad.new_zeros(ctx.tokens, grad.shape[0])
-    return torch.ops.bioner_fast.window_gather(zeros, offsets, ctx.window, grad), None, None
-
-
-_gather.register_autograd(_backward_gather, setup_context=_setup_gather)
-_grad_values.register_autograd(_backward_grad_values, setup_context=_setup_transpose)
-_grad_padding.register_autograd(_backward_grad_padding, setup_context=_setup_transpose)
-
-
-# ---- embedding_window: op, fake, autograd
+# ---- embedding_window: linear in `weight`
 
 
 def _lookup(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
@@ -278,20 +288,56 @@ def _lookup(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_i
     return out
 
 
-@torch.library.custom_op("bioner_fast::embedding_window", mutates_args=())
+_LOOKUP = "Tensor weight, Tensor ids, Tensor offsets, SymInt window, SymInt padding_idx"
+
+
+def _fake_lookup(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
+    return weight.new_empty(ids.shape[0], window * weight.shape[1])
+
+
+def _backward_lookup(needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor) -> tuple[Tensor | None, ...]:
+    weight, ids, offsets, window, padding_idx = inputs
+    return _grad_weight(grad, ids, offsets, window, weight.shape[0], padding_idx), None, None, None, None
+
+
+def _backward_lookup_sparse(
+    needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    if torch._C._are_functorch_transforms_active():
+        raise RuntimeError(
+            "embedding_window(sparse=True) gives gradients to backward() only; torch.func takes sparse=False"
+        )
+    if grad.requires_grad and torch.is_grad_enabled():
+        raise RuntimeError(
+            "embedding_window(sparse=True) has no second derivative; sparse=False (the default) has"
+        )
+    weight, ids, offsets, window, padding_idx = inputs
+    rows = weight.shape[0]
+    made = _grad_weight_sparse(grad.detach().contiguous(), ids, offsets, window, rows, padding_idx)
+    return made, None, None, None, None
+
+
+def _jvp_lookup(inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    tangent: Tensor = _embedding(tangents[0], *inputs[1:])
+    return tangent
+
+
+@_op.register(
+    f"embedding_window({_LOOKUP}) -> Tensor",
+    fake=_fake_lookup,
+    rule=_op.Rule((1, 2), _backward_lookup, _jvp_lookup),
+)
 def _embedding(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
     return _lookup(weight, ids, offsets, window, padding_idx)
 
 
-@torch.library.custom_op("bioner_fast::embedding_window_sparse", mutates_args=())
+@_op.register(
+    f"embedding_window_sparse({_LOOKUP}) -> Tensor",
+    fake=_fake_lookup,
+    rule=_op.Rule((1, 2), _backward_lookup_sparse, _jvp_lookup),
+)
 def _embedding_sparse(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
     return _lookup(weight, ids, offsets, window, padding_idx)
-
-
-@_embedding.register_fake
-@_embedding_sparse.register_fake
-def _(weight: Tensor, ids: Tensor, offsets: Tensor, window: int, padding_idx: int) -> Tensor:
-    return weight.new_empty(ids.shape[0], window * weight.shape[1])
 
 
 def _weight_sums(
@@ -343,7 +389,24 @@ def _sorted_keys(ids: Tensor, rows: int, padding_idx: int, window: int) -> tuple
     return keys, count, apart, runs
 
 
-@torch.library.custom_op("bioner_fast::embedding_grad_weight", mutates_args=())
+def _backward_grad_weight(
+    needs: Sequence[bool], inputs: Sequence[Any], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    _, ids, offsets, window, _, padding_idx = inputs
+    return _embedding(grad, ids, offsets, window, padding_idx), None, None, None, None, None
+
+
+def _jvp_grad_weight(inputs: Sequence[Any], tangents: Sequence[Tensor | None]) -> Tensor:
+    tangent: Tensor = _grad_weight(tangents[0], *inputs[1:])
+    return tangent
+
+
+@_op.register(
+    "embedding_grad_weight(Tensor grad, Tensor ids, Tensor offsets, SymInt window, SymInt rows, "
+    "SymInt padding_idx) -> Tensor",
+    fake=lambda grad, ids, offsets, window, rows, padding_idx: grad.new_empty(rows, grad.shape[1] // window),
+    rule=_op.Rule((1, 2), _backward_grad_weight, _jvp_grad_weight),
+)
 def _grad_weight(
     grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int
 ) -> Tensor:
@@ -358,11 +421,6 @@ def _grad_weight(
         keys, _, apart, runs = _sorted_keys(ids, rows, padding_idx, window)
     _weight_sums(grad, keys, offsets, window, rows, padding_idx, apart, runs, None, out)
     return out
-
-
-@_grad_weight.register_fake
-def _(grad: Tensor, ids: Tensor, offsets: Tensor, window: int, rows: int, padding_idx: int) -> Tensor:
-    return grad.new_empty(rows, grad.shape[1] // window)
 
 
 def _grad_weight_sparse(
@@ -385,46 +443,3 @@ def _grad_weight_sparse(
     return torch.sparse_coo_tensor(
         indices[None], values, (rows, width), is_coalesced=True, check_invariants=False
     )
-
-
-def _setup_embedding(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    weight, ids, offsets, window, padding_idx = inputs
-    ctx.save_for_backward(ids, offsets)
-    ctx.window, ctx.rows, ctx.padding_idx = window, weight.shape[0], padding_idx
-
-
-def _backward_embedding(ctx, grad):  # type: ignore[no-untyped-def]
-    ids, offsets = ctx.saved_tensors
-    weight = torch.ops.bioner_fast.embedding_grad_weight(
-        grad, ids, offsets, ctx.window, ctx.rows, ctx.padding_idx
-    )
-    return weight, None, None, None, None
-
-
-def _backward_embedding_sparse(ctx, grad):  # type: ignore[no-untyped-def]
-    if grad.requires_grad and torch.is_grad_enabled():
-        raise RuntimeError(
-            "embedding_window(sparse=True) has no second derivative; sparse=False (the default) has"
-        )
-    ids, offsets = ctx.saved_tensors
-    weight = _grad_weight_sparse(
-        grad.detach().contiguous(), ids, offsets, ctx.window, ctx.rows, ctx.padding_idx
-    )
-    return weight, None, None, None, None
-
-
-def _setup_grad_weight(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
-    _, ids, offsets, window, _, padding_idx = inputs
-    ctx.save_for_backward(ids, offsets)
-    ctx.window, ctx.padding_idx = window, padding_idx
-
-
-def _backward_grad_weight(ctx, grad):  # type: ignore[no-untyped-def]
-    ids, offsets = ctx.saved_tensors
-    lookup = torch.ops.bioner_fast.embedding_window(grad, ids, offsets, ctx.window, ctx.padding_idx)
-    return lookup, None, None, None, None, None
-
-
-_embedding.register_autograd(_backward_embedding, setup_context=_setup_embedding)
-_embedding_sparse.register_autograd(_backward_embedding_sparse, setup_context=_setup_embedding)
-_grad_weight.register_autograd(_backward_grad_weight, setup_context=_setup_grad_weight)
