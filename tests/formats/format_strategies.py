@@ -34,9 +34,14 @@ def words(exclude: str = "") -> st.SearchStrategy[str]:
 
 @st.composite
 def spans(draw: st.DrawFn, text: str, *, empty: bool = False) -> tuple[int, int]:
-    """A stretch of a text, which must not be empty."""
+    """A stretch of a text, without white space at its edges; readers cut that."""
     start = draw(st.integers(0, len(text) - (0 if empty else 1)))
-    return start, draw(st.integers(start + (0 if empty else 1), len(text)))
+    stop = draw(st.integers(start + (0 if empty else 1), len(text)))
+    inner = text[start:stop]
+    if inner.strip():
+        start += len(inner) - len(inner.lstrip())
+        stop = start + len(inner.strip())
+    return start, stop
 
 
 @st.composite
@@ -103,7 +108,10 @@ def bioc_documents(draw: st.DrawFn, exclude: str = "") -> Document:
         homes = homes or [(0, len(passage.text), "passage")]
         for low, high, level in homes:
             for _ in range(draw(st.integers(0, 2)) if high > low else 0):
-                parts = draw(st.lists(spans(passage.text[low:high]), min_size=1, max_size=2))
+                stretch = passage.text[low:high]
+                parts = draw(st.lists(spans(stretch), min_size=1, max_size=2))
+                if len(parts) > 1 and any(stretch[a:b].isspace() for a, b in parts):
+                    parts = parts[:1]
                 shift = offset + low
                 where = tuple((a + shift, b + shift) for a, b in parts)
                 mention = " ".join(passage.text[a - offset : b - offset] for a, b in where)
@@ -135,6 +143,8 @@ def brat_documents(draw: st.DrawFn) -> Document:
     breaks = str.maketrans("\t\r\n", "   ")
     for number in range(draw(st.integers(0, 3)) if text else 0):
         where = tuple(draw(st.lists(spans(text), min_size=1, max_size=2)))
+        if len(where) > 1 and any(text[a:b].isspace() for a, b in where):
+            where = where[:1]
         mention = text[where[0][0] : where[0][1]]
         if len(where) > 1:
             mention = " ".join(text[a:b] for a, b in where).translate(breaks)

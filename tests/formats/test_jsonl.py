@@ -37,6 +37,9 @@ def _write(documents: list[Document]) -> bytes:
 def entities(draw: st.DrawFn, text: str, offset: int) -> Entity:
     start = draw(st.integers(0, len(text)))
     end = draw(st.integers(start, len(text)))
+    if inner := text[start:end].strip():  # readers cut white space at the edges
+        start += len(text[start:end]) - len(text[start:end].lstrip())
+        end = start + len(inner)
     spans = ((offset + start, offset + start), (offset + end, offset + end)) if draw(st.booleans()) else ()
     return Entity(
         offset + start,
@@ -141,6 +144,14 @@ BAD: list[tuple[str, str]] = [
         '"score" of an entity',
     ),
     ('{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "task": 1}]}', "to be strings"),
+    (
+        '{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "score": 1' + "0" * 400 + "}]}",
+        "finite number",
+    ),
+    ('{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "score": 1e400}]}', "finite number"),
+    ('{"text": "a", "label": [[0, 1]]}', "[start, end, type]"),
+    ('{"text": "a", "label": [[0, 1, "A"]], "spans": [{"start": 0, "end": 1, "label": "A"}]}', "stand under"),
+    ('{"text": "a", "spans": [{"start": 0, "end": 1, "label": "A"}], "answer": "reject"}', '"reject"'),
     ('{"text": "a", "entities": [{"start": 0, "end": 1, "type": "T", "spans": [[0, 9]]}]}', '"spans"'),
     ('{"text": "a", "passages": [{"offset": 0}]}', "every passage"),
     ('{"text": "ab", "passages": [{"offset": 0, "length": 1}]}', "cover the text"),

@@ -32,7 +32,7 @@ def write(*documents: Document) -> tuple[str, list[Problem]]:
     [
         ("BC5CDR_Test.PubTator", 500, 9796, 0, 0),
         ("BioRED_TrainDev.PubTator", 500, 16884, 0, 0),
-        ("DrugProt_Test.PubTator", 750, 18339, 0, 0),
+        ("DrugProt_Test.PubTator", 750, 18339, 0, 3),  # white space at edges
         ("tmVar.Normalization.txt", 158, 674, 1, 0),
         ("NCBIdisease_TrainDev.PubTator", 693, 5932, 0, 1),
     ],
@@ -46,7 +46,7 @@ def test_real_files(
     assert len(read) == documents
     assert sum(len(document.entities) for document in read) == entities
     assert sum(len(document.relations) for document in read) == relations
-    assert [problem.action for problem in found] == ["kept"] * problems
+    assert [problem.action for problem in found] == (["kept"] if problems == 1 else ["moved"] * problems)
     for document in read:
         text = document.text
         assert all(text[e.start : e.end] == e.text for e in document.iter_entities())

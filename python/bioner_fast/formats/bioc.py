@@ -15,7 +15,8 @@ from typing import Any
 
 from bioner_fast.data.document import Document, Entity, Level, Passage, Relation, Sentence
 from bioner_fast.formats.base import Reporter, report_native
-from bioner_fast.formats.offsets import Claim, Placement, mention_text, settle
+from bioner_fast.formats.offsets import Placement, settle
+from bioner_fast.formats.readings import Claim, mention_text
 
 Node = dict[str, Any]
 

@@ -23,7 +23,8 @@ from bioner_fast.errors import BionerError, FormatError
 from bioner_fast.files import walk
 from bioner_fast.formats.base import Reporter, Source, decode, report_native, utf8
 from bioner_fast.formats.bioc import take_score, with_score
-from bioner_fast.formats.offsets import Claim, mention_text, settle
+from bioner_fast.formats.offsets import settle
+from bioner_fast.formats.readings import Claim, mention_text
 
 _ANNOTATIONS = (".ann", ".a1", ".a2")
 _BOUND = re.compile(

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, utf8
+from bioner_fast.formats.offsets import join_spans
 
 _MARKER = "-DOCSTART-"
 _FILLERS = {"O", "-X-", "-", "_"}
@@ -187,9 +188,10 @@ def encode_entities(document: Document, layer: TokenLayer, reporter: Reporter | 
 
     An entity that begins or ends inside a token takes the whole token (moved). Discontinuous entities, those
     without a token and those that overlap an earlier one (the longer first where two start together) are
-    dropped.
+    dropped. Parts with only white space between them are one mention.
     """
     tags = ["O"] * len(layer.starts)
+    text = document.text
     starts, ends = layer.starts.tolist(), layer.ends.tolist()
 
     def report(entity: Entity, message: str, moved: bool = False) -> None:
@@ -198,7 +200,7 @@ def encode_entities(document: Document, layer: TokenLayer, reporter: Reporter | 
             reporter.annotation(document.id, f"{where} {message}", action="moved" if moved else "dropped")
 
     for entity in sorted(document.iter_entities(), key=lambda e: (e.start, -e.end)):
-        if len(entity.spans) > 1:
+        if len(entity.spans) > 1 and len(join_spans(text, entity.spans)) > 1:
             report(entity, "is discontinuous, which tags cannot say")
             continue
         first = bisect.bisect_right(ends, entity.start)

@@ -10,6 +10,7 @@ through unchanged.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, TypeGuard
@@ -17,8 +18,12 @@ from typing import Any, BinaryIO, TypeGuard
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, utf8
+from bioner_fast.formats.offsets import Settled, settle
+from bioner_fast.formats.readings import Claim, mention_text
 
 _OWN_KEYS = {"id", "text", "entities", "passages", "infons"}
+# Where annotation tools put what we call entities: doccano, old and new, and Prodigy.
+_ANNOTATION_KEYS = ("entities", "label", "labels", "spans", "annotations")
 
 
 @dataclass(slots=True)
@@ -27,6 +32,12 @@ class JsonRecord:
 
     id: object
     extra: dict[str, object]
+
+    def losses(self) -> Iterator[str]:
+        """Relations of annotation tools, which are handed through."""
+        relations = self.extra.get("relations")
+        if isinstance(relations, list) and relations:
+            yield f'{len(relations)} "relations" of JSON lines have no place in other formats'
 
 
 class _BadRecordError(ValueError):
@@ -60,7 +71,7 @@ def read(source: Source) -> Iterator[Document]:
             if not isinstance(record, dict):
                 raise _BadRecordError(f'expected an object with "text", found {_kind(record)}')
             name = _identifier(record, number)
-            document = _document(record, name)
+            document = _document(record, name, source, number)
         except _BadRecordError as error:
             source.bad_document(name, str(error), line=number)
             continue
@@ -93,27 +104,66 @@ def _identifier(record: dict[str, Any], number: int) -> str:
     raise _BadRecordError(f'expected "id" to be a string or a whole number, found {_kind(value)}')
 
 
-def _document(record: dict[str, Any], name: str) -> Document:
+def _document(record: dict[str, Any], name: str, source: Source, number: int) -> Document:
     text = record.get("text")
     if not isinstance(text, str):
         found = _kind(text) if "text" in record else "nothing"
         raise _BadRecordError(f'expected "text" to be a string, found {found}')
-    passages = _passages(record.get("passages"), text)
-    for entity in _entities(record.get("entities"), text):
-        if not passages:
-            raise _BadRecordError('expected "passages" to hold the entities, found none')
-        # The passage an entity starts in; a stretch between passages belongs to the one before.
-        home = passages[0]
-        for passage in passages[1:]:
-            if passage.offset <= entity.start:
-                home = passage
-        home.entities.append(entity)
-    extra = {key: value for key, value in record.items() if key not in _OWN_KEYS}
+    key, items = _annotations(record)
+    entities, claims = [], []
+    for item in items:
+        entity, claim = _entity(item)
+        entities.append(entity)
+        claims.append(claim)
+    settled = settle([(0, text)], claims)
+    passages = _passages(record.get("passages"), text, settled)
+    if entities and not passages:
+        raise _BadRecordError('expected "passages" to hold the entities, found none')
+    for entity, claim, placement in zip(entities, claims, settled.placements, strict=True):
+        if placement.spans is None and claim.mention is None:
+            raise _BadRecordError(
+                f'expected "start" and "end" of an entity inside the text of {len(text)} code points'
+            )
+        if placement.action is not None:
+            source.annotation(name, placement.message, action=placement.action, line=number)
+        if placement.spans is not None:
+            _put(entity, claim, placement.spans, text)
+            # The passage an entity starts in; a stretch between passages belongs to the one before.
+            home = passages[0]
+            for passage in passages[1:]:
+                if passage.offset <= entity.start:
+                    home = passage
+            home.entities.append(entity)
+    for remark in settled.remarks:
+        source.annotation(name, remark, action="moved", line=number)
+    extra = {k: value for k, value in record.items() if k not in _OWN_KEYS and k != key}
     native = JsonRecord(name if record.get("id") is None else record["id"], extra)
     document = Document(name, passages, infons=_infons(record.get("infons"), "infons"), native=native)
     if document.text != text:
         raise _BadRecordError('expected the "passages" to cover the text, save for spaces between them')
     return document
+
+
+def _annotations(record: dict[str, Any]) -> tuple[str | None, list[Any]]:
+    """The key that holds annotations, as our own or as doccano's and Prodigy's, and what it holds."""
+    entities = record.get("entities")
+    if entities is not None and not isinstance(entities, list):
+        raise _BadRecordError(f'expected "entities" to be an array, found {_kind(entities)}')
+    keys = [key for key in _ANNOTATION_KEYS if _is_annotated(key, record.get(key))]
+    if len(keys) > 1:
+        both = " and ".join(f'"{key}"' for key in keys)
+        raise _BadRecordError(f"annotations stand under {both}; keep one of them")
+    answer = record.get("answer")
+    if keys == ["spans"] and answer in ("reject", "ignore"):
+        raise _BadRecordError(f'the answer is "{answer}", so its spans are no annotations; leave it out')
+    return (keys[0], record[keys[0]]) if keys else (None, [])
+
+
+def _is_annotated(key: str, value: object) -> bool:
+    """Whether a key holds annotations; elsewhere than in ``entities``, labels of whole texts are none."""
+    if not isinstance(value, list) or not value:
+        return False
+    return key == "entities" or any(isinstance(item, (list, dict)) for item in value)
 
 
 def _infons(value: object, what: str) -> dict[str, str]:
@@ -124,7 +174,7 @@ def _infons(value: object, what: str) -> dict[str, str]:
     return dict(value)
 
 
-def _passages(value: object, text: str) -> list[Passage]:
+def _passages(value: object, text: str, settled: Settled) -> list[Passage]:
     if value is None:
         return [Passage(text)]
     if not isinstance(value, list):
@@ -132,67 +182,95 @@ def _passages(value: object, text: str) -> list[Passage]:
     passages: list[Passage] = []
     position = 0
     for item in value:
-        offset, length = (item.get("offset"), item.get("length")) if isinstance(item, dict) else (None, None)
-        if (
-            not _is_int(offset)
-            or not _is_int(length)
-            or not position <= offset <= offset + length <= len(text)
-        ):
+        first, length = (item.get("offset"), item.get("length")) if isinstance(item, dict) else (None, None)
+        # Passages count as the entities do.
+        offset = settled.code_point(first) if _is_int(first) else None
+        end = settled.code_point(first + length) if _is_int(first) and _is_int(length) else None
+        if offset is None or end is None or not position <= offset <= end <= len(text):
             raise _BadRecordError(
                 'expected every passage to have "offset" and "length" inside the text, in reading order'
             )
         section = item.get("section")
         if section is not None and not isinstance(section, str):
             raise _BadRecordError(f'expected "section" to be a string, found {_kind(section)}')
-        position = offset + length
+        position = end
         infons = _infons(item.get("infons"), "infons")
-        passages.append(Passage(text[offset:position], offset, section, infons=infons))
+        passages.append(Passage(text[offset:end], offset, section, infons=infons))
     return passages
 
 
-def _entities(value: object, text: str) -> Iterator[Entity]:
-    if value is None:
-        return
-    if not isinstance(value, list):
-        raise _BadRecordError(f'expected "entities" to be an array, found {_kind(value)}')
-    for item in value:
-        if not isinstance(item, dict):
-            raise _BadRecordError(f"expected every entity to be an object, found {_kind(item)}")
-        start, end, type_ = item.get("start"), item.get("end"), item.get("type")
-        if not _is_int(start) or not _is_int(end) or not 0 <= start <= end <= len(text):
-            raise _BadRecordError(
-                f'expected "start" and "end" of an entity inside the text of {len(text)} code points'
-            )
-        if not isinstance(type_, str):
-            raise _BadRecordError(f'expected "type" of an entity to be a string, found {_kind(type_)}')
-        mention, score, task, id_ = (item.get(key) for key in ("text", "score", "task", "id"))
-        if score is not None and (isinstance(score, bool) or not isinstance(score, (int, float))):
-            raise _BadRecordError(f'expected "score" of an entity to be a number, found {_kind(score)}')
-        if any(field is not None and not isinstance(field, str) for field in (mention, task, id_)):
-            raise _BadRecordError('expected "text", "task" and "id" of an entity to be strings')
-        spans = item.get("spans", [])
-        if not isinstance(spans, list) or not all(
-            isinstance(s, list)
-            and len(s) == 2
-            and _is_int(s[0])
-            and _is_int(s[1])
-            and start <= s[0] <= s[1] <= end
-            for s in spans
-        ):
-            raise _BadRecordError(
-                'expected "spans" of an entity to be an array of [start, end] inside the entity'
-            )
-        yield Entity(
-            start,
-            end,
-            type_,
-            text[start:end] if mention is None else mention,
-            score=None if score is None else float(score),
-            task=task,
-            id=id_,
-            spans=tuple((s[0], s[1]) for s in spans),
-            infons=_infons(item.get("infons"), "infons"),
+def _first(item: dict[str, Any], *keys: str) -> Any:
+    """The value of the first key that there is."""
+    return next((item[key] for key in keys if item.get(key) is not None), None)
+
+
+def _entity(item: object) -> tuple[Entity, Claim]:
+    """An entity as stated, and the claim to check."""
+    if isinstance(item, list):  # doccano, spaCy: [start, end, type]
+        if len(item) != 3:
+            raise _BadRecordError(f"expected [start, end, type] of an entity, found {len(item)} values")
+        item = dict(zip(("start", "end", "type"), item, strict=True))
+    if not isinstance(item, dict):
+        raise _BadRecordError(f"expected every entity to be an object, found {_kind(item)}")
+    start, end = _first(item, "start", "start_offset"), _first(item, "end", "end_offset")
+    type_ = _first(item, "type", "label")
+    if not _is_int(start) or not _is_int(end) or not 0 <= start <= end:
+        raise _BadRecordError('expected "start" and "end" of an entity, whole numbers inside the text')
+    if not isinstance(type_, str):
+        raise _BadRecordError(f'expected "type" of an entity to be a string, found {_kind(type_)}')
+    mention, task, id_ = (item.get(key) for key in ("text", "task", "id"))
+    if _is_int(id_):
+        id_ = str(id_)
+    if any(field is not None and not isinstance(field, str) for field in (mention, task, id_)):
+        raise _BadRecordError('expected "text", "task" and "id" of an entity to be strings')
+    spans = item.get("spans") or []
+    if not isinstance(spans, list) or not all(
+        isinstance(s, list)
+        and len(s) == 2
+        and _is_int(s[0])
+        and _is_int(s[1])
+        and start <= s[0] <= s[1] <= end
+        for s in spans
+    ):
+        raise _BadRecordError(
+            'expected "spans" of an entity to be an array of [start, end] inside the entity'
         )
+    entity = Entity(
+        start,
+        end,
+        type_,
+        mention or "",
+        score=_score(item.get("score")),
+        task=task,
+        id=id_,
+        infons=_infons(item.get("infons"), "infons"),
+    )
+    return entity, Claim(tuple((s[0], s[1]) for s in spans) or ((start, end),), mention)
+
+
+def _score(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _BadRecordError(f'expected "score" of an entity to be a number, found {_kind(value)}')
+    try:
+        score = float(value)
+    except OverflowError:
+        score = math.inf
+    if not math.isfinite(score):
+        raise _BadRecordError('expected "score" of an entity to be a finite number')
+    return score
+
+
+def _put(entity: Entity, claim: Claim, spans: tuple[tuple[int, int], ...], text: str) -> None:
+    """Give an entity its place."""
+    several = len(claim.spans) > 1 or claim.spans[0] != (entity.start, entity.end)
+    if several and spans == claim.spans:
+        entity.text = text[entity.start : entity.end] if claim.mention is None else claim.mention
+    else:
+        entity.start, entity.end = min(s for s, _ in spans), max(e for _, e in spans)
+        entity.text = text[entity.start : entity.end] if len(spans) == 1 else mention_text(text, spans)
+    entity.spans = spans if several else ()
 
 
 def _replace_surrogates(document: Document) -> bool:

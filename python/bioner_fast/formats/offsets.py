@@ -1,28 +1,28 @@
-"""Offsets as files give them, checked against the text and turned into code points.
+"""Offsets as files give them, checked against the text and turned into code points: one rule for all formats.
 
-Files count code points, UTF-16 units (Java, JavaScript) or UTF-8 bytes (C, Perl), and sometimes from the
-passage instead of the document. Each document is read in the way that makes most mentions equal the text.
+First one reading is looked for that explains the whole document (:mod:`bioner_fast.formats.readings`,
+:mod:`bioner_fast.formats.shifts`). Mentions that then still differ from the text are dealt with one by one.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
-from typing import Literal, NamedTuple
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-Span = tuple[int, int]
-# A gap between passages is filled with spaces in ``Document.text``; a wild offset must not exhaust memory.
-LARGEST_GAP = 10_000_000
-
-
-class Claim(NamedTuple):
-    """An annotation as stated: spans, the mention it names (None: none), the offset of its container."""
-
-    spans: tuple[Span, ...]
-    mention: str | None
-    base: int = 0
+from bioner_fast.formats.readings import (
+    CODE_POINTS,
+    Claim,
+    Layout,
+    Reading,
+    Span,
+    is_inside,
+    mention_text,
+    read_as,
+    units,
+)
+from bioner_fast.formats.shifts import NEARBY, explains, occurrences, shifted_readings
 
 
 @dataclass(slots=True)
@@ -43,111 +43,34 @@ class Settled:
         offsets: code-point offset of each piece.
         placements: one per claim.
         remarks: what had to be assumed about the document as a whole, one sentence each.
+        layout: how positions were counted.
     """
 
     text: str
     offsets: list[int]
     placements: list[Placement]
-    remarks: list[str] = field(default_factory=list)
-
-
-_WIDTHS: dict[str, Callable[[str], int]] = {
-    "UTF-16 units": lambda c: 2 if c > "\uffff" else 1,
-    "UTF-8 bytes": lambda c: 1 if c < "\x80" else 2 if c < "\u0800" else 3 if c < "\U00010000" else 4,
-}
-
-
-class _Layout:
-    """Pieces of text placed by their declared offsets, which count in one unit."""
-
-    def __init__(self, pieces: Sequence[tuple[int, str]], unit: str | None) -> None:
-        self.declared = [offset for offset, _ in pieces]
-        self.tables: list[list[int] | None] = []
-        self.lengths: list[int] = []  # in the unit
-        self.offsets: list[int] = []  # in code points
-        self.overlaps: list[int] = []
-        width = None if unit is None else _WIDTHS[unit]
-        declared_end = end = 0
-        parts: list[str] = []
-        for index, (offset, text) in enumerate(pieces):
-            table = None if width is None or text.isascii() else list(accumulate(map(width, text), initial=0))
-            length = len(text) if table is None else table[-1]
-            gap = offset - declared_end
-            if gap < 0:
-                self.overlaps.append(index)
-                gap = 0
-            if gap > LARGEST_GAP:
-                raise ValueError(f"the text at offset {offset} is more than {LARGEST_GAP} characters away")
-            parts.append(" " * gap)
-            parts.append(text)
-            self.offsets.append(end + gap)
-            self.tables.append(table)
-            self.lengths.append(length)
-            end += gap + len(text)
-            declared_end = offset + length
-        self.text = "".join(parts)
-        self.identity = self.declared == self.offsets and not any(self.tables)
-        # With overlapping pieces the declared offsets are not sorted and the first piece that fits is taken.
-        self.sorted = not self.overlaps
+    remarks: list[str]
+    layout: Layout
 
     def code_point(self, position: int) -> int | None:
-        """Code-point offset of a position counted in the unit; None if it is inside a character."""
-        if self.identity:
-            return position
-        if self.sorted:
-            index = max(bisect_right(self.declared, position) - 1, 0)
+        """A position that counts as the annotations do, in code points; None if inside a character."""
+        return self.layout.code_point(position)
+
+
+def join_spans(text: str, spans: Sequence[Span]) -> tuple[Span, ...]:
+    """Spans with those made one that only white space parts, as at a line break.
+
+    Example:
+        >>> join_spans("acute myeloid\\nleukemia (AML)", [(0, 13), (14, 22), (24, 27)])
+        ((0, 22), (24, 27))
+    """
+    joined: list[Span] = []
+    for start, end in sorted(spans):
+        if joined and not text[joined[-1][1] : start].strip():
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end))
         else:
-            fits = (
-                i
-                for i, d in enumerate(self.declared)
-                if d <= position <= d + self.lengths[i]
-            )  # fmt: skip
-            index = next(fits, len(self.declared) - 1)
-        if index < 0:
-            return position
-        local = position - self.declared[index]
-        table = self.tables[index]
-        if table is None or local < 0:
-            return self.offsets[index] + local
-        if local >= table[-1]:
-            return self.offsets[index] + len(table) - 1 + local - table[-1]
-        at = bisect_right(table, local) - 1
-        return self.offsets[index] + at if table[at] == local else None
-
-    def spans(self, claim: Claim, relative: bool) -> tuple[Span, ...] | None:
-        """The claim's spans in code points; None if one is inside a character or outside the text."""
-        base = claim.base if relative else 0
-        result: list[Span] = []
-        for start, end in claim.spans:
-            first, last = self.code_point(start + base), self.code_point(end + base)
-            if first is None or last is None or not 0 <= first <= last <= len(self.text):
-                return None
-            result.append((first, last))
-        return tuple(result)
-
-
-def _squeeze(text: str) -> str:
-    return " ".join(text.replace("...", " ").split())
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, text)).casefold()
-
-
-def mention_text(text: str, spans: Sequence[Span]) -> str:
-    """The text of the spans, joined by spaces."""
-    return " ".join(text[start:end] for start, end in spans)
-
-
-def _fits(text: str, spans: tuple[Span, ...] | None, mention: str | None) -> bool:
-    if spans is None:
-        return False
-    if mention is None:
-        return True
-    if len(spans) == 1 and text[spans[0][0] : spans[0][1]] == mention:
-        return True
-    # Files write line breaks as spaces, and the hole of a discontinuous mention as nothing or as dots.
-    return _squeeze(mention_text(text, spans)) == _squeeze(mention)
+            joined.append((start, end))
+    return tuple(joined)
 
 
 def settle(pieces: Sequence[tuple[int, str]], claims: Sequence[Claim]) -> Settled:
@@ -158,8 +81,11 @@ def settle(pieces: Sequence[tuple[int, str]], claims: Sequence[Claim]) -> Settle
         claims: annotations as declared.
 
     Returns:
-        Text, offsets and placements. A mention that is not where the file says goes to its nearest exact
-        occurrence; one that differs from the text only in case or punctuation, or occurs nowhere, stays.
+        Text, offsets and placements. A mention that is not where the file says, under the reading that
+        explains most of the document, stays where it begins and ends with tokens (its text is then taken for
+        a normalised form) or differs only in case or punctuation; else it goes to the nearest exact
+        occurrence within 20 characters that no other mention holds; else it stays if it can. White space at
+        the edges is cut.
 
     Raises:
         ValueError: an offset lies absurdly far behind the text before it.
@@ -169,76 +95,151 @@ def settle(pieces: Sequence[tuple[int, str]], claims: Sequence[Claim]) -> Settle
         >>> settled.placements[0].spans, settled.remarks
         (((16, 19),), ['offsets count UTF-8 bytes; they were converted to code points'])
     """
-    layout = _Layout(pieces, None)
-    spans = [layout.spans(claim, False) for claim in claims]
-    good = [_fits(layout.text, span, claim.mention) for span, claim in zip(spans, claims, strict=True)]
-    remarks: list[str] = []
-    if not all(good):
-        layout, spans, good, remarks = _best_reading(pieces, claims, layout, spans, good)
+    layout = Layout(pieces, CODE_POINTS)
+    reading = read_as(layout, claims, [layout.spans(claim, False) for claim in claims], [])
+    if not all(reading.exact):
+        reading = _best_reading(pieces, claims, reading)
+    layout = reading.layout
+    remarks = list(reading.remarks)
     for index in layout.overlaps:
         remarks.append(
             f"offset {pieces[index][0]} lies inside the text before it; "
             f"the text was put at offset {layout.offsets[index]}"
         )
-    placements = [
-        Placement(span) if fits else _place(layout.text, claim, span)
-        for span, fits, claim in zip(spans, good, claims, strict=True)
-    ]
-    return Settled(layout.text, layout.offsets, placements, remarks)
+    placements = _place_all(layout.text, claims, reading)
+    for placement in placements:
+        _trim(layout.text, placement)
+    return Settled(layout.text, layout.offsets, placements, remarks, layout)
 
 
-def _best_reading(
-    pieces: Sequence[tuple[int, str]],
-    claims: Sequence[Claim],
-    layout: _Layout,
-    spans: list[tuple[Span, ...] | None],
-    good: list[bool],
-) -> tuple[_Layout, list[tuple[Span, ...] | None], list[bool], list[str]]:
-    """The unit and base under which most mentions equal the text; ties go to code points of the document."""
-    best = (layout, spans, good, list[str]())
-    ascii_only = all(text.isascii() for _, text in pieces)
-    units = [None] if ascii_only else [None, *_WIDTHS]
+def _best_reading(pieces: Sequence[tuple[int, str]], claims: Sequence[Claim], plain: Reading) -> Reading:
+    """The reading under which most mentions equal the text; ties go to the simplest."""
+    best = plain
     bases = [False, True] if any(claim.base for claim in claims) else [False]
-    for unit in units:
-        candidate = layout if unit is None else _Layout(pieces, unit)
+    starts = []
+    for unit in units(pieces):
+        layout = plain.layout if unit == CODE_POINTS else Layout(pieces, unit)
         for relative in bases:
-            if unit is None and not relative:
-                continue
-            found = [candidate.spans(claim, relative) for claim in claims]
-            fits = [_fits(candidate.text, s, claim.mention) for s, claim in zip(found, claims, strict=True)]
-            if sum(fits) > sum(best[2]):
-                remarks = []
-                if unit is not None:
-                    remarks.append(f"offsets count {unit}; they were converted to code points")
-                if relative:
-                    remarks.append("annotation offsets count from their passage; the document was meant")
-                best = (candidate, found, fits, remarks)
+            remarks = [] if unit == CODE_POINTS else [unit.remark()]
+            if relative:
+                remarks.append("annotation offsets count from their passage; the document was meant")
+            found = plain
+            if unit != CODE_POINTS or relative:
+                found = read_as(layout, claims, [layout.spans(claim, relative) for claim in claims], remarks)
+                if found.beats(best):
+                    best = found
+            if unit == CODE_POINTS:
+                starts.append(found)
+    if all(best.fits) or len({claim.spans for claim in claims}) < 2:
+        return best
+    for start in [best, *(other for other in starts if other is not best)]:
+        for found in shifted_readings(claims, start):
+            if explains(found, best):
+                best = found
+        if all(best.fits):
+            break
     return best
 
 
-def _place(text: str, claim: Claim, spans: tuple[Span, ...] | None) -> Placement:
-    """What to do with a mention that is not where the file says."""
-    mention = claim.mention or ""
-    first = claim.spans[0] if claim.spans else (0, 0)
-    where = ", ".join(f"{start}-{end}" for start, end in claim.spans)
-    if spans is not None:
-        found = mention_text(text, spans)
-        if _letters(found) == _letters(mention):
-            return Placement(spans, "kept", f"{where} is {_show(found)}, not {_show(mention)}; offsets kept")
-    if mention.strip() and len(claim.spans) == 1:
-        after = text.find(mention, max(first[0], 0))
-        before = text.rfind(mention, 0, max(first[0], 0) + len(mention))
-        nearest = [at for at in (before, after) if at >= 0]
-        if nearest:
-            start = min(nearest, key=lambda at: abs(at - first[0]))
-            message = f"{_show(mention)} is not at {where}; moved to {start}-{start + len(mention)}"
-            return Placement(((start, start + len(mention)),), "moved", message)
-    if spans is None:
-        return Placement(
-            None, "dropped", f"{_show(mention)}: {where} is outside the text of {len(text)} code points"
-        )
+def _place_all(text: str, claims: Sequence[Claim], reading: Reading) -> list[Placement]:
+    """Where every claim goes under a reading; equal claims go together."""
+    placements: list[Placement | None] = []
+    taken = set()
+    loose: dict[tuple[tuple[Span, ...], str | None, int], list[int]] = {}
+    for index, (claim, spans) in enumerate(zip(claims, reading.spans, strict=True)):
+        placement = Placement(spans) if reading.exact[index] else _stay(text, claim, spans, reading, index)
+        placements.append(placement)
+        if placement is None:
+            loose.setdefault((claim.spans, claim.mention, claim.base), []).append(index)
+        elif reading.exact[index]:
+            taken.add(placement.spans)
+    # The nearest first, so that none takes the place of another.
+    offers: list[tuple[int, int, tuple[tuple[Span, ...], str | None, int]]] = []
+    for key, indices in loose.items():
+        near = _nearby(text, claims[indices[0]], reading.spans[indices[0]])
+        offers += [(distance, start, key) for distance, start in near]
+    for _, start, key in sorted(offers):
+        indices = loose[key]
+        mention = key[1] or ""
+        there = ((start, start + len(mention)),)
+        if placements[indices[0]] is not None or there in taken:
+            continue
+        taken.add(there)
+        message = f"{_show(mention)} is not at {_where(key[0])}; moved to {start}-{start + len(mention)}"
+        for index in indices:
+            placements[index] = Placement(there, "moved", message)
+    for indices in loose.values():
+        for index in indices:
+            if placements[index] is None:
+                placements[index] = _leave(text, claims[index], reading.spans[index])
+    return [placement for placement in placements if placement is not None]
+
+
+def _where(spans: Sequence[Span]) -> str:
+    return ", ".join(f"{start}-{end}" for start, end in spans)
+
+
+def _stay(
+    text: str, claim: Claim, spans: tuple[Span, ...] | None, reading: Reading, index: int
+) -> Placement | None:
+    """The placement of a mention that may stay although the text differs; None if it may not."""
+    if spans is None or claim.mention is None:
+        return None
+    if not reading.fits[index]:
+        if not reading.clean[index]:
+            return None
+        found, mention = mention_text(text, spans), claim.mention
+        # As long as the mention, nothing like it, and the mention close by: not another form, but misplaced.
+        like = difflib.SequenceMatcher(None, found.casefold(), mention.casefold(), False).ratio() > 0.25
+        if len(found) == len(mention) and not like and any(_nearby(text, claim, spans)):
+            return None
+    return _keep(text, claim, spans)
+
+
+def _keep(text: str, claim: Claim, spans: tuple[Span, ...]) -> Placement:
     found = mention_text(text, spans)
-    return Placement(spans, "kept", f"{where} is {_show(found)}, not {_show(mention)}; offsets kept")
+    message = f"{_where(claim.spans)} is {_show(found)}, not {_show(claim.mention or '')}; offsets kept"
+    return Placement(spans, "kept", message)
+
+
+def _leave(text: str, claim: Claim, spans: tuple[Span, ...] | None) -> Placement:
+    """What to do with a mention that can be found nowhere near."""
+    if spans is not None and is_inside(text, spans):
+        return _keep(text, claim, spans)
+    message = (
+        f"{_show(claim.mention or '')}: {_where(claim.spans)} is outside the text of {len(text)} code points"
+    )
+    return Placement(None, "dropped", message)
+
+
+def _nearby(text: str, claim: Claim, spans: tuple[Span, ...] | None) -> Iterator[tuple[int, int]]:
+    """(distance, start) of exact occurrences within 20 characters of a claim of one span."""
+    mention = claim.mention or ""
+    if not mention.strip() or len(claim.spans) != 1:
+        return
+    at = (spans or claim.spans)[0][0]
+    for start in occurrences(text, mention, at - NEARBY, at + NEARBY):
+        yield abs(start - at), start
+
+
+def _trim(text: str, placement: Placement) -> None:
+    """Cut white space from the edges of the spans."""
+    if placement.spans is None:
+        return
+    cut: list[Span] = []
+    for start, end in placement.spans:
+        inner = text[start:end]
+        if not inner or inner.isspace():
+            continue
+        start += len(inner) - len(inner.lstrip())
+        cut.append((start, start + len(inner.strip())))
+    spans = tuple(cut)
+    if not spans or spans == placement.spans:
+        return
+    before, placement.spans = placement.spans, spans
+    cutting = f"white space at the edge of {_where(before)} was cut, leaving {_where(spans)}"
+    placement.message = f"{placement.message}; {cutting}" if placement.message else cutting
+    placement.action = placement.action or "moved"
 
 
 def _show(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, report_native, utf8
-from bioner_fast.formats.offsets import Claim, settle
+from bioner_fast.formats.offsets import join_spans, settle
+from bioner_fast.formats.readings import Claim
 
 _TEXT_LINE = re.compile(r"([^|\t]+)\|([A-Za-z])\|(.*)", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
@@ -223,13 +224,15 @@ class Writer:
         """Nothing follows the last document."""
 
     def _entity(self, document: Document, name: str, entity: Entity, start: int, end: int) -> str:
+        text = entity.text
         if len(entity.spans) > 1:
-            message = f"discontinuous {entity.type} {entity.text!r} is written as one stretch"
-            self._reporter.annotation(document.id, message, action="moved")
+            whole = document.text
+            text = whole[entity.start : entity.end]
+            if len(join_spans(whole, entity.spans)) > 1:
+                message = f"discontinuous {entity.type} {entity.text!r} is written as one stretch"
+                self._reporter.annotation(document.id, message, action="moved")
         kind = entity.type if entity.task is None else TYPE_NAMES.get(entity.type, entity.type)
-        columns = [name, str(start), str(end), entity.text, kind]
-        if len(entity.spans) > 1:
-            columns[3] = document.text[entity.start : entity.end]
+        columns = [name, str(start), str(end), text, kind]
         identifier = _identifier(entity)
         extra = _extra(entity.infons, 7)
         if identifier is not None or extra:
