@@ -132,6 +132,16 @@ def write_json(path: str | os.PathLike[str], value: object) -> None:
         out.write(to_json(value, indent=2) + "\n")
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's: ``.git``, ``._NAME`` and ``__MACOSX`` of a Mac.
+
+    Example:
+        >>> is_hidden("._d1.txt"), is_hidden("d1.txt")
+        (True, False)
+    """
+    return (name.startswith(".") and name.strip(".") != "") or name == "__MACOSX"
+
+
 def walk(
     folder: str | os.PathLike[str], skip: str | None = None
 ) -> Iterator[tuple[str, list[str], list[str]]]:

@@ -64,8 +64,9 @@ def pubtator_documents(draw: st.DrawFn) -> Document:
             mention = passage.text[start:end]
             start, end = start + passage.offset, end + passage.offset
             passage.entities.append(Entity(start, end, draw(cell), mention, infons=infons))
+    kinds = st.text(st.sampled_from("aβ7 .:/+()-"), max_size=6)
     relations = [
-        Relation(type=draw(words("|")) + "x", infons={"entity1": draw(cell), "entity2": draw(cell) + "x"})
+        Relation(type="x" + draw(kinds), infons={"entity1": draw(words()), "entity2": draw(words())})
         for _ in range(draw(st.integers(0, 2)))
     ]
     return Document(draw(words("|")), passages, relations=relations)

@@ -200,3 +200,49 @@ def test_score_and_task_return_as_such() -> None:
     marked = annotation(0, 1, "a", type="Gene", score="0.50")
     (back,), _ = read(document([{"offset": 0, "text": "a", "annotations": [marked]}]))
     assert back.entities[0].infons == {"score": "0.50"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"id": "7", "_id": "123|PMC9", "pmid": 123}, "7"),
+        ({"id": "", "_id": "123|PMC9", "pmid": 124}, "124"),
+        ({"_id": "123|PMC9", "pmid": None, "pmcid": "PMC9"}, "PMC9"),
+        ({"_id": "123|None"}, "123"),
+        ({}, ""),
+    ],
+)
+def test_identifiers_of_pubtator_3(fields: dict[str, Any], expected: str) -> None:
+    passages = [{"offset": 0, "text": "a"}]
+    (back,), problems = read(json.dumps({"PubTator3": [{**fields, "passages": passages}]}))
+    assert (back.id, problems) == (expected, [])
+
+
+def test_identifiers_of_other_kinds_are_refused() -> None:
+    documents, (problem,) = read(json.dumps({"documents": [{"id": {}, "passages": []}]}))
+    assert not documents
+    assert "expected 'id' to be text or a whole number, found dict" in problem.message
+
+
+def test_relations_of_pubtator_3() -> None:
+    relation = {
+        "id": "R1",
+        "infons": {
+            "type": "Association",
+            "role1": {"type": "Gene", "identifier": "7157"},
+            "role2": "Disease|MESH:D009369",
+        },
+        "nodes": [{"refid": "0", "role": "3,4"}],
+    }
+    marks = [annotation(0, 4, "TP53", "3"), annotation(8, 6, "cancer", "4")]
+    data = document([{"offset": 0, "text": "TP53 in cancer", "annotations": marks}], relations=[relation])
+    (back,), problems = read(data)
+    assert back.relations[0].nodes == (("3", "role1"), ("4", "role2"))
+    for target, expected in (
+        ("pubtator", b"1\tAssociation\t7157\tMESH:D009369\n"),
+        ("brat", b"R1\tAssociation role1:T1 role2:T2\n"),
+    ):
+        out = io.BytesIO()
+        convert_documents(io.BytesIO(data.encode()), out, "bioc-json", target, on_problem=problems.append)
+        assert expected in out.getvalue()
+    assert not problems

@@ -10,8 +10,10 @@ import pytest
 
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import BionerError
-from bioner_fast.formats.base import Problem
+from bioner_fast.features.layers import token_layer
+from bioner_fast.formats.base import Problem, Reporter
 from bioner_fast.formats.brat import BratNative
+from bioner_fast.formats.conll import encode_entities
 from bioner_fast.formats.registry import open_writer, read_documents
 
 
@@ -114,12 +116,57 @@ def test_identifiers_never_leave_the_folder(tmp_path: Path, name: str) -> None:
     assert {d.id for d in read(tmp_path / "out" / "here")[0]} == {name, "x"}
 
 
-def test_two_documents_of_one_name_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["out", "out.tar"])
+def test_documents_of_one_name_are_all_there(tmp_path: Path, target: str) -> None:
     problems: list[Problem] = []
-    with open_writer(tmp_path / "out", "brat", on_problem=problems.append) as out:
-        out.write(Document.from_text("a", "1"))
-        out.write(Document.from_text("b", "1"))
-    assert [(p.kind, p.document) for p in problems] == [("document", "1")]
+    names = ["1", "1-2", "1", "", "1", "x", "X"]
+    with open_writer(tmp_path / target, "brat", on_problem=problems.append) as out:
+        for text, name in zip("abcdefg", names, strict=True):
+            out.write(Document.from_text(text, name))
+    documents, _ = read(tmp_path / target)
+    assert {(d.id, d.text) for d in documents} == {
+        ("1", "a"), ("1-2", "b"), ("1-3", "c"), ("document-4", "d"), ("1-4", "e"), ("x", "f"), ("X-2", "g")
+    }  # fmt: skip
+    assert [(p.document, p.action) for p in problems] == [
+        ("1", "changed"), ("document-4", "changed"), ("1", "changed"), ("X", "changed")
+    ]  # fmt: skip
+
+
+def test_hidden_files_are_passed_over_and_capitals_are_not(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    for place in (folder, folder / "__MACOSX", folder / ".git"):
+        place.mkdir()
+        for name in ("._d1.txt", "._d1.ann", *(["d1.TXT", "d1.ANN"] if place == folder else [])):
+            (place / name).write_bytes(b"TP53" if name == "d1.TXT" else b"T1\tGene 0 4\tTP53\n\xb0"[:-1])
+        (place / "._d2.txt").write_bytes(b"\xb0")
+    (document,), problems = read(folder)
+    assert (document.id, [e.text for e in document.entities], problems) == ("d1", ["TP53"], [])
+    assert read(folder / "d1.ANN")[0] == read(folder / "d1.TXT")[0] == [document]
+    with tarfile.open(tmp_path / "in.tar", "w") as archive:
+        archive.add(folder, ".")
+    assert read(tmp_path / "in.tar") == ([document], [])
+
+
+def test_parts_at_a_line_break_are_one_mention_elsewhere(tmp_path: Path) -> None:
+    text = "acute myeloid\nleukemia and estrogen\n  receptor"
+    pair(
+        tmp_path,
+        "d",
+        text,
+        "T1\tD 0 13;14 22\tacute myeloid leukemia\nT2\tG 27 35;38 46\testrogen receptor\n",
+    )
+    (document,), _ = read(tmp_path)
+    problems: list[Problem] = []
+    out = io.BytesIO()
+    with open_writer(out, "pubtator", on_problem=problems.append) as writer:
+        writer.write(document)
+    assert (
+        "d\t0\t22\tacute myeloid leukemia\tD\nd\t27\t46\testrogen   receptor\tG\n" in out.getvalue().decode()
+    )
+    assert encode_entities(document, token_layer(document), Reporter("x", problems.append)) == [
+        "B-D", "I-D", "I-D", "O", "B-G", "I-G"
+    ]  # fmt: skip
+    assert not problems
 
 
 def test_identifiers_of_other_formats_become_brat_s(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bioner_fast.data.document import Document, Entity, Passage
@@ -73,6 +73,7 @@ def documents(draw: st.DrawFn) -> Document:
     return Document(draw(WORD), passages, infons=draw(st.dictionaries(WORD, WORD, max_size=1)))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(documents(), max_size=4))
 def test_round_trip(given_documents: list[Document]) -> None:
     data = _write(given_documents)
@@ -192,3 +193,44 @@ def test_any_json_is_read_or_refused_in_one_sentence(value: Any) -> None:
     documents = _read(json.dumps(value) + "\n", problems)
     assert len(documents) + sum(p.kind == "document" for p in problems) == 1
     assert not any("\n" in str(p) for p in problems)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"label": [[0, 4, "Gene"], [9, 13, "Gene"]]',
+        '"labels": [[0, 4, "Gene"], [9, 13, "Gene"]], "entities": []',
+        '"entities": [[0, 4, "Gene"], [9, 13, "Gene"]]',
+        '"entities": [{"id": 1, "label": "Gene", "start_offset": 0, "end_offset": 4},'
+        ' {"id": 2, "label": "Gene", "start_offset": 9, "end_offset": 13}]',
+        '"spans": [{"start": 0, "end": 4, "token_start": 0, "label": "Gene"},'
+        ' {"start": 9, "end": 13, "label": "Gene"}], "answer": "accept"',
+    ],
+)
+def test_annotations_of_doccano_and_prodigy_are_read(fields: str) -> None:
+    (document,) = _read('{"text": "TP53 and MDM2", ' + fields + "}")
+    assert [(e.start, e.type, e.text) for e in document.entities] == [
+        (0, "Gene", "TP53"),
+        (9, "Gene", "MDM2"),
+    ]
+    record = json.loads(_write([document]))
+    assert not {"label", "labels", "spans"} & set(record)
+    assert len(record["entities"]) == 2
+
+
+def test_labels_of_whole_texts_are_handed_through() -> None:
+    (document,) = _read('{"text": "a", "label": ["relevant"], "entities": []}')
+    assert json.loads(_write([document]))["label"] == ["relevant"]
+
+
+def test_offsets_of_javascript() -> None:
+    problems: list[Problem] = []
+    line = (
+        '{"id": "a", "text": "💊 TP53", "entities": [{"start": 3, "end": 7, "type": "Gene", "text": "TP53"}],'
+    )
+    line += ' "passages": [{"offset": 0, "length": 2}, {"offset": 3, "length": 4}]}'
+    (document,) = _read(line, problems)
+    assert [(e.start, e.end) for e in document.passages[1].entities] == [(2, 6)]
+    assert [p.text for p in document.passages] == ["💊", "TP53"]
+    assert [(p.action, p.line) for p in problems] == [("moved", 1)]
+    assert "UTF-16 units" in problems[0].message

@@ -33,7 +33,7 @@ def write(*documents: Document) -> tuple[str, list[Problem]]:
         ("BC5CDR_Test.PubTator", 500, 9796, 0, 0),
         ("BioRED_TrainDev.PubTator", 500, 16884, 0, 0),
         ("DrugProt_Test.PubTator", 750, 18339, 0, 3),  # white space at edges
-        ("tmVar.Normalization.txt", 158, 674, 1, 0),
+        ("tmVar.Normalization.txt", 158, 674, 0, 1),  # a line of three phrases
         ("NCBIdisease_TrainDev.PubTator", 693, 5932, 0, 1),
     ],
 )
@@ -46,7 +46,8 @@ def test_real_files(
     assert len(read) == documents
     assert sum(len(document.entities) for document in read) == entities
     assert sum(len(document.relations) for document in read) == relations
-    assert [problem.action for problem in found] == (["kept"] if problems == 1 else ["moved"] * problems)
+    action = {"DrugProt_Test.PubTator": "moved", "tmVar.Normalization.txt": "dropped"}.get(name, "kept")
+    assert [problem.action for problem in found] == [action] * problems
     for document in read:
         text = document.text
         assert all(text[e.start : e.end] == e.text for e in document.iter_entities())
@@ -163,3 +164,50 @@ def test_types_that_a_model_found_are_written_as_pubtator_does() -> None:
     (again,), problems = read(written)
     assert [(e.start, e.end) for e in again.entities] == [(0, 4), (15, 18), (5, 10)]
     assert not problems
+
+
+def test_tags_of_words_are_sections() -> None:
+    text = "3|title|MEN1 mutations\n3|abstract|MEN1 is here.\n3|body|p|SUB|x\n3|body|And TP53.\n"
+    (document,), problems = read(text + "3\t41\t45\tTP53\tGene\t7157\n")
+    assert not problems
+    assert [(p.section, p.text) for p in document.passages[2:]] == [
+        ("body", "p|SUB|x"),
+        ("body", "And TP53."),
+    ]
+    assert [(e.start, e.end) for e in document.entities] == [(41, 45)]
+    # A word that begins no document is no tag.
+    (problem,) = read("3|t|TP53\n4|SUB|x\n")[1]
+    assert "expected 'id|t|text'" in problem.message
+
+
+def test_lines_of_the_fbk_flavour_are_read() -> None:
+    (document,), problems = read("1|t|TP53 in cancer\n1|a|\n1\tT1\tGene\t0\t4\tTP53\n")
+    assert [(e.id, e.start, e.end, e.type) for e in document.entities] == [("T1", 0, 4, "Gene")]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "1\t0-4\tTP53\tGene\t7157",
+        "1\t8,13\t12,19\tlung cancer\tDisease\tD008175",
+        "1\t0.0\t4.0\tTP53\tGene\t7157",
+        "1\tO\t4\tTP53\tGene",
+        "1\t0\tx4\tTP53\tGene",
+        "1\tGene\t4",
+        "1\tCID\tD1\t",
+        "1\tCID\tlung cancer\tD1",
+        "1\tCID\tD1\tD2\tNovel\tmore",
+    ],
+)
+def test_what_is_no_relation_is_not_taken_for_one(line: str) -> None:
+    documents, (problem,) = read(f"1|t|TP53 in lung cancer\n1|a|\n{line}\n")
+    assert not documents
+    assert (problem.kind, problem.line) == ("document", 3)
+    assert "two concepts of a relation" in problem.message
+
+
+def test_documents_without_identifier_get_none_of_pubmed() -> None:
+    text, (problem,) = write(Document.from_text("a", ""))
+    assert text == "document-1|t|a\ndocument-1|a|\n\n"
+    assert problem.action == "changed"

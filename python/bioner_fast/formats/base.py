@@ -255,6 +255,15 @@ def utf8(text: str) -> bytes:
         return "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in text).encode("utf-8")
 
 
+def unnamed(document: Document, number: int, reporter: Reporter) -> str:
+    """A name for a document without one that nobody takes for an identifier of PubMed; it is reported."""
+    name = f"document-{number}"
+    reporter.annotation(
+        name, "a document without identifier was given this one", kind="text", action="changed"
+    )
+    return name
+
+
 class Native(Protocol):
     """What ``Document.native`` holds: parts of a document that only its own format can write."""
 

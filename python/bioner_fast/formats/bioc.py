@@ -22,6 +22,7 @@ Node = dict[str, Any]
 
 
 _INTEGER = re.compile("-?[0-9]{1,15}")
+_PAIR = re.compile("[^,]+,[^,]+")
 
 
 class BiocError(ValueError):
@@ -101,6 +102,22 @@ def _string(node: Node, key: str) -> str:
     return value
 
 
+def document_id(node: Node) -> str:
+    """The identifier of a document: ``id``, else PubTator 3's ``pmid``, ``pmcid`` or ``_id``.
+
+    Raises:
+        BiocError: it is neither text nor a number.
+    """
+    for key in ("id", "pmid", "pmcid", "_id"):
+        value = node.get(key)
+        if value is None or value == "":
+            continue
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise BiocError(f"expected {key!r} to be text or a whole number, found {type(value).__name__}")
+        return str(value).partition("|")[0] if key == "_id" else str(value)
+    return ""
+
+
 def _optional(value: object) -> str | None:
     return None if value is None else str(value)
 
@@ -111,6 +128,9 @@ def _relations(node: Node) -> list[Relation]:
         infons = _infons(item)
         kind = infons.pop("type", None)
         nodes = tuple((str(n.get("refid", "")), str(n.get("role") or "")) for n in _children(item, "nodes"))
+        if len(nodes) == 1 and "role1" in infons and "role2" in infons and _PAIR.fullmatch(nodes[0][1]):
+            # PubTator 3 has both ends in the role of one node.
+            nodes = tuple(zip(nodes[0][1].split(","), ("role1", "role2"), strict=True))
         result.append(Relation(nodes, kind, _optional(item.get("id")), infons))
     return result
 
@@ -130,7 +150,7 @@ class _Reader:
     """Turns one BioC document into a Document."""
 
     def __init__(self, node: Node, collection: Collection, reporter: Reporter) -> None:
-        self.document = Document(str(node.get("id") or ""), infons=_infons(node), relations=_relations(node))
+        self.document = Document(document_id(node), infons=_infons(node), relations=_relations(node))
         self.native = BiocNative(collection)
         self.document.native = self.native
         self.reporter = reporter

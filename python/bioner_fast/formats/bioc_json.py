@@ -21,6 +21,7 @@ from bioner_fast.formats.bioc import (
     Collection,
     Node,
     collection_of,
+    document_id,
     from_bioc,
     to_bioc,
 )
@@ -192,7 +193,7 @@ def _document(node: object, collection: Collection, source: Source, line: int) -
     try:
         if not isinstance(node, dict):
             raise BiocError(f"expected a document, found {type(node).__name__}")
-        identifier = str(node.get("id") or "")
+        identifier = document_id(node)
         document = from_bioc(node, collection, source)
     except BiocError as error:
         source.bad_document(identifier, str(error), line=line)

@@ -20,8 +20,8 @@ from urllib.parse import quote, unquote
 
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import walk
-from bioner_fast.formats.base import Reporter, Source, decode, report_native, utf8
+from bioner_fast.files import is_hidden, walk
+from bioner_fast.formats.base import Reporter, Source, decode, report_native, unnamed, utf8
 from bioner_fast.formats.bioc import take_score, with_score
 from bioner_fast.formats.offsets import settle
 from bioner_fast.formats.readings import Claim, mention_text
@@ -56,7 +56,9 @@ def read_folder(path: Path, reporter: Reporter) -> Iterator[Document]:
     if path.is_dir():
         yield from _read_tree(path, reporter)
     elif path.suffix.lower() in (*_ANNOTATIONS, ".txt"):
-        text = path.with_suffix(".txt")
+        text = path if path.suffix.lower() == ".txt" else path.with_suffix(".txt")
+        if not text.exists() and path.with_suffix(".TXT").exists():
+            text = path.with_suffix(".TXT")
         if not text.exists():
             raise BionerError(f"{path} has no text beside it: {text} does not exist")
         annotations = [(str(p), p.read_bytes()) for p in _partners(text)]
@@ -67,7 +69,13 @@ def read_folder(path: Path, reporter: Reporter) -> Iterator[Document]:
 
 
 def _partners(text: Path) -> list[Path]:
-    return [p for suffix in _ANNOTATIONS if (p := text.with_suffix(suffix)).is_file()]
+    names = set(os.listdir(text.parent))
+    return [text.with_name(p) for end in _ANNOTATIONS for p in _spelt(text.stem, end, names)]
+
+
+def _spelt(stem: str, suffix: str, names: set[str]) -> list[str]:
+    """The file of a stem and suffix, if there is one; in capitals where it is not there in small letters."""
+    return [name for name in (stem + suffix, stem + suffix.upper()) if name in names][:1]
 
 
 def _read_tree(path: Path, reporter: Reporter) -> Iterator[Document]:
@@ -75,18 +83,22 @@ def _read_tree(path: Path, reporter: Reporter) -> Iterator[Document]:
     for folder, folders, files in walk(path):
         folders.sort()
         names = set(files)
+        folders[:] = [name for name in folders if not is_hidden(name)]
         for name in sorted(files):
-            stem, suffix = os.path.splitext(name)
+            if is_hidden(name):
+                continue
+            stem, ending = os.path.splitext(name)
+            suffix = ending.lower()
             file = Path(folder, name)
             if suffix == ".txt":
                 found = True
                 inside = file.parent.relative_to(path).as_posix()
-                partners = [file.with_suffix(end) for end in _ANNOTATIONS if stem + end in names]
+                partners = [file.with_name(p) for end in _ANNOTATIONS for p in _spelt(stem, end, names)]
                 annotations = [(str(p), p.read_bytes()) for p in partners]
                 yield from _document(
                     stem, "" if inside == "." else inside, str(file), file.read_bytes(), annotations, reporter
                 )
-            elif suffix in _ANNOTATIONS and stem + ".txt" not in names:
+            elif suffix in _ANNOTATIONS and not _spelt(stem, ".txt", names):
                 found = True
                 Reporter(str(file), reporter.on_problem).bad_document(
                     stem, f"{stem}.txt, its text, is missing"
@@ -105,6 +117,7 @@ def read(source: Source) -> Iterator[Document]:
     count = 0
     for name, data in _members(source):
         stem, suffix = os.path.splitext(name)
+        suffix = suffix.lower()
         files = waiting.setdefault(stem, {})
         files[suffix] = data
         count += 1
@@ -125,7 +138,8 @@ def _members(source: Source) -> Iterator[tuple[str, bytes]]:
     try:
         with tarfile.open(fileobj=source.stream, mode="r|") as archive:
             for member in archive:
-                if member.isfile() and member.name.endswith((*_ANNOTATIONS, ".txt")):
+                wanted = member.name.lower().endswith((*_ANNOTATIONS, ".txt"))
+                if member.isfile() and wanted and not any(map(is_hidden, member.name.split("/"))):
                     stream = archive.extractfile(member)
                     if stream is not None:
                         yield member.name, stream.read()
@@ -294,27 +308,37 @@ def _word(text: str, default: str) -> str:
 
 
 class _Names:
-    """File names for documents: the identifier, with what file systems mistake for a path escaped."""
+    """File names for documents: the identifier, with what file systems mistake for a path escaped.
+
+    Of a name that was given before, the next document has ``-2`` behind it, and so on.
+    """
 
     def __init__(self) -> None:
         self._used: set[str] = set()
+        self._again: dict[str, int] = {}
         self._count = 0
 
-    def name(self, document: Document, reporter: Reporter) -> str | None:
-        """The path of a document without suffix; None if it is taken and problems are collected."""
+    def name(self, document: Document, reporter: Reporter) -> str:
+        """The path of a document without suffix."""
         self._count += 1
-        stem = quote(document.id or str(self._count), safe=" !#$&'()+,;=@[]^{}~", errors="replace")
+        stem = quote(
+            document.id or unnamed(document, self._count, reporter),
+            safe=" !#$&'()+,;=@[]^{}~",
+            errors="replace",
+        )
         if stem.startswith("."):
             stem = "%2E" + stem[1:]
         folder = document.native.folder if isinstance(document.native, BratNative) else ""
         name = f"{folder}/{stem}" if _safe(folder) else stem
-        if name in self._used:
-            reporter.bad_document(
-                document.id, "a document of this name was written before; brat names files after it"
-            )
-            return None
-        self._used.add(name)
-        return name
+        free = name
+        while free.lower() in self._used:  # some file systems know no capitals
+            self._again[name] = self._again.get(name, 1) + 1
+            free = f"{name}-{self._again[name]}"
+        if free != name:
+            message = f"a document of this name was written before; this one is named {free}"
+            reporter.annotation(document.id, message, kind="text", action="changed")
+        self._used.add(free.lower())
+        return free
 
 
 def _safe(folder: str) -> bool:
@@ -334,8 +358,6 @@ class FolderWriter:
     def write(self, document: Document) -> None:
         """Write one pair of files."""
         name = self._names.name(document, self._reporter)
-        if name is None:
-            return
         text, annotations = _render(document, self._reporter)
         target = self._folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -374,8 +396,6 @@ class Writer:
     def write(self, document: Document) -> None:
         """Write one pair of members."""
         name = self._names.name(document, self._reporter)
-        if name is None:
-            return
         for suffix, content in zip((".txt", ".ann"), _render(document, self._reporter), strict=True):
             data = utf8(content)
             member = tarfile.TarInfo(name + suffix)

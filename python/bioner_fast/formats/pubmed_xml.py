@@ -29,6 +29,8 @@ _MATH = "{http://www.w3.org/1998/Math/MathML}"
 def read(source: Source) -> Iterator[Document]:
     """Read articles and book documents one by one; the document's id is the PMID.
 
+    Later versions of an article have theirs behind it: ``12345.2``.
+
     Raises:
         FormatError: not PubMed XML, not well-formed, cut off, or with entities of its own.
     """
@@ -42,10 +44,16 @@ def read(source: Source) -> Iterator[Document]:
         if citation is None:
             source.bad_document(None, f"{element.tag!s} holds neither citation nor book document", line=line)
             continue
-        pmid = (citation.findtext("PMID") or "").strip()
-        if not pmid:
+        named = citation.find("PMID")
+        pmid = "" if named is None else (named.text or "").strip()
+        if named is None or not pmid:
             source.bad_document(None, f"{element.tag!s} has no PMID", line=line)
             continue
+        version = named.get("Version", "1").strip()
+        if version not in ("", "1"):
+            message = f"version {version} of the article; the document is named {pmid}.{version}"
+            source.annotation(pmid, message, kind="text", action="changed", line=line)
+            pmid = f"{pmid}.{version}"
         try:
             document = _document(source, pmid, citation)
         except FormatError as error:

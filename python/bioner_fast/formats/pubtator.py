@@ -6,19 +6,28 @@ Offsets count from the start of title, one space, abstract. Further normalisatio
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
 from bioner_fast.data.document import Document, Entity, Passage, Relation
 from bioner_fast.errors import FormatError
-from bioner_fast.formats.base import Reporter, Source, report_native, utf8
+from bioner_fast.formats.base import Reporter, Source, report_native, unnamed, utf8
 from bioner_fast.formats.offsets import join_spans, settle
 from bioner_fast.formats.readings import Claim
 
-_TEXT_LINE = re.compile(r"([^|\t]+)\|([A-Za-z])\|(.*)", re.DOTALL)
+# A tag is a letter, or a word: tmVar and GNormPlus write the section types of the BioC they read.
+_TEXT_LINE = re.compile(r"([^|\t]+)\|([A-Za-z]|[A-Za-z][\w -]{1,40})\|(.*)", re.DOTALL)
 _INTEGER = re.compile(r"-?[0-9]{1,15}", re.ASCII)
 _SECTIONS = {"t": "title", "a": "abstract"}
+# Tags that begin a document, and come once in it.
+_ONCE = {"t", "a", "title", "abstract"}
+# A relation's type and what it relates; nothing that could be an offset, or a phrase.
+_RELATION_TYPE = re.compile(r"[^\W\d][\w .:/+()-]*")
+_CONCEPT = re.compile(r"\S+")
+_OFFSETS = re.compile(r"[\d\s.,;:-]*", re.ASCII)
 _BREAKS = str.maketrans("\t\r\n", "   ")
 # Where other formats keep the concept identifier, in order of preference.
 IDENTIFIER_KEYS = ("identifier", "Identifier", "MESH", "cui", "NCBI Gene", "ncbi_gene", "concept_id")
@@ -65,14 +74,15 @@ def _blocks(source: Source) -> Iterator[tuple[Block, FormatError | None]]:
     damage: FormatError | None = None
     current, seen = "", set[str]()
     for number, line in source.lines(salvage=True):
-        match = _TEXT_LINE.match(line)
+        match = _text_line(line, current)
         if match is not None:
             identifier, tag = match.group(1), match.group(2).lower()
             if identifier != current or tag in seen:
                 if block:
                     yield block, damage
                 block, damage, current, seen = [], None, identifier, set()
-            seen.add(tag)
+            if tag in _ONCE or len(tag) == 1:
+                seen.add(tag)
         elif not line.strip():
             continue
         damage = damage or source.damage
@@ -81,13 +91,21 @@ def _blocks(source: Source) -> Iterator[tuple[Block, FormatError | None]]:
         yield block, damage
 
 
+def _text_line(line: str, current: str) -> re.Match[str] | None:
+    """The parts of a text line; a tag of several letters goes on with a document, unless it can begin one."""
+    match = _TEXT_LINE.match(line)
+    if match is None or len(match.group(2)) == 1 or match.group(1) == current:
+        return match
+    return match if match.group(2).lower() in _ONCE else None
+
+
 def _parse(block: Block, source: Source) -> Document:
     document = Document("")
     texts: list[str] = []
     offset = 0
     rows: list[tuple[int, list[str]]] = []
     for number, line in block:
-        match = _TEXT_LINE.match(line)
+        match = _text_line(line, document.id)
         if match is not None:
             if rows:
                 raise FormatError(source.path, "text comes after the annotations of its document", number)
@@ -109,28 +127,39 @@ def _parse(block: Block, source: Source) -> Document:
         rows.append((number, columns))
     text = " ".join(texts)
     claims: list[Claim] = []
-    found: list[tuple[int, list[str]]] = []
+    found: list[tuple[int, list[str], str | None]] = []
     for number, columns in rows:
+        identifier = None
+        if _is_fbk(columns):
+            identifier, kind, *place, mention = columns[1:]
+            columns = [columns[0], *place, mention, kind]
         integers = [bool(_INTEGER.fullmatch(column)) for column in columns[1:3]]
-        # Concepts may be numbers too (genes), but relations have at most five columns.
-        if not integers[0] and not (integers[1] and len(columns) > 5):
-            document.relations.append(_relation(columns))
-        elif all(integers) and len(columns) >= 5:
+        if all(integers) and len(columns) >= 5:
             start, end = int(columns[1]), int(columns[2])
             columns = _rejoin(columns, text[max(start, 0) : max(end, 0)])
             claims.append(Claim(((start, end),), columns[3]))
-            found.append((number, columns))
+            found.append((number, columns, identifier))
+        elif not integers[0] and _is_relation(columns, text):
+            document.relations.append(_relation(columns))
+        elif len(columns) == 3 and not any(map(_OFFSETS.fullmatch, columns[1:])):
+            shown = "\t".join(columns)[:60]
+            message = f"{shown!r} is neither annotation nor relation; left out"
+            source.annotation(document.id, message, line=number)
         else:
-            message = "expected id, start, end, mention, type and perhaps identifiers, tab-separated"
-            raise FormatError(source.path, f"{message}; found {len(columns)} columns", number)
+            shown = "\t".join(columns)
+            message = (
+                "expected id, start, end, mention, type and perhaps identifiers, or id, type and two "
+                "concepts of a relation, tab-separated"
+            )
+            raise FormatError(source.path, f"{message}; found {len(columns)} columns: {shown[:60]!r}", number)
     settled = settle([(0, text)], claims)
     for remark in settled.remarks:
         source.annotation(document.id, remark, action="moved", line=block[0][0])
-    for (number, columns), placement in zip(found, settled.placements, strict=True):
+    for (number, columns, identifier), placement in zip(found, settled.placements, strict=True):
         if placement.action is not None:
             source.annotation(document.id, placement.message, action=placement.action, line=number)
         if placement.spans is not None:
-            _add(document, columns, *placement.spans[0], text)
+            _add(document, columns, *placement.spans[0], text, identifier)
     return document
 
 
@@ -142,15 +171,37 @@ def _rejoin(columns: list[str], mention: str) -> list[str]:
     return columns
 
 
+def _is_fbk(columns: list[str]) -> bool:
+    """Whether a line is in the flavour of the FBK: id, term, type, start, end, mention."""
+    return (
+        len(columns) == 6
+        and not _INTEGER.fullmatch(columns[1])
+        and not _INTEGER.fullmatch(columns[2])
+        and all(_INTEGER.fullmatch(column) for column in columns[3:5])
+    )
+
+
+def _is_relation(columns: list[str], text: str) -> bool:
+    """Whether a line relates two concepts, and is no annotation with a slip in it."""
+    if len(columns) not in (4, 5) or not _RELATION_TYPE.fullmatch(columns[1]):
+        return False
+    if not all(_CONCEPT.fullmatch(column) for column in columns[2:]):
+        return False
+    # "O<tab>4<tab>TP53<tab>Gene": a mention of the text behind a number.
+    return not (_INTEGER.fullmatch(columns[2]) and len(columns) == 5 and columns[3] in text)
+
+
 def _relation(columns: list[str]) -> Relation:
     keys = ("entity1", "entity2", *(f"column{i}" for i in range(5, len(columns) + 1)))
     return Relation(type=columns[1], infons=dict(zip(keys, columns[2:], strict=False)))
 
 
-def _add(document: Document, columns: list[str], start: int, end: int, text: str) -> None:
+def _add(
+    document: Document, columns: list[str], start: int, end: int, text: str, identifier: str | None
+) -> None:
     keys = ("identifier", *(f"column{i}" for i in range(7, len(columns) + 1)))
     infons = dict(zip(keys, columns[5:], strict=False))
-    entity = Entity(start, end, columns[4] if len(columns) > 4 else "", text[start:end], infons=infons)
+    entity = Entity(start, end, columns[4], text[start:end], id=identifier, infons=infons)
     home = None
     for passage in document.passages:
         if home is None or passage.offset <= start:
@@ -179,7 +230,7 @@ class Writer:
     def write(self, document: Document) -> None:
         """Write one document; one whose id has a tab, a bar or a line break is bad."""
         self._count += 1
-        name = document.id or str(self._count)
+        name = document.id or unnamed(document, self._count, self._reporter)
         if re.search(r"[|\t\r\n]", name):
             self._reporter.bad_document(document.id, "PubTator identifiers have no tabs, bars or line breaks")
             return
@@ -244,6 +295,8 @@ class Writer:
     ) -> str | None:
         infons = relation.infons
         concepts = [infons[key] for key in ("entity1", "entity2") if key in infons]
+        if not concepts and "role1" in infons and "role2" in infons:
+            concepts = [_concept(infons["role1"]), _concept(infons["role2"])]
         if not concepts:
             known = [identifiers.get(refid) for refid, _ in relation.nodes]
             concepts = [concept for concept in known if concept]
@@ -254,13 +307,25 @@ class Writer:
                 )
                 self._reporter.annotation(document.id, message, kind="relation")
                 return None
-        columns = [name, relation.type or "Relation", *concepts]
+        kind = re.sub(r"[^\w .:/+()-]", "_", relation.type or "Relation")
+        if not _RELATION_TYPE.fullmatch(kind):
+            kind = f"Relation {kind}"
+        columns = [name, kind, *concepts]
         if len(concepts) == 2:
-            columns += _extra(infons, 5)
-        return "\t".join(column.translate(_BREAKS) for column in columns)
+            columns += _extra(infons, 5)[:1]
+        # Readers take a line with empty columns or phrases for something else.
+        return "\t".join([name, kind, *("_".join(column.split()) or "-" for column in columns[2:])])
 
 
 _BREAKS_BUT_TABS = str.maketrans("\r\n", "  ")
+
+
+def _concept(role: str) -> str:
+    """The identifier in PubTator 3's ``Gene|7157``, or in an object that holds one."""
+    if role.startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return str(json.loads(role).get("identifier") or role)
+    return role.rpartition("|")[2]
 
 
 def _identifier(entity: Entity) -> str | None:

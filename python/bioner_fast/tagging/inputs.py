@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.files import MANIFEST_NAME, walk
+from bioner_fast.files import MANIFEST_NAME, is_hidden, walk
 from bioner_fast.formats.base import TableColumns
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import (
@@ -118,10 +118,10 @@ def _inside(
     found: list[Input] = []
     unknown = 0
     for place, folders, files in walk(folder, written):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(files):
             # What a run leaves beside its outputs is no text.
-            if name.startswith(".") or name in (MANIFEST_NAME, ERRORS_NAME):
+            if is_hidden(name) or name in (MANIFEST_NAME, ERRORS_NAME):
                 continue
             path = Path(place, name)
             try:
