@@ -1,5 +1,6 @@
 // Rules of the sentence splitter. They decide at stops (. ? ! and the like) that white space follows, from
-// the word before, the word behind and the brackets that are open; blank lines always end a sentence.
+// the word before, the word behind and the brackets that are open; blank lines, tabs between the cells of a
+// table and the lines of a list always end a sentence.
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -24,10 +25,21 @@ bool is_opening_quote(char32_t c) { return c == '"' || c == '\'' || c == 0x2018 
 bool is_digit(char32_t c) { return c >= '0' && c <= '9'; }
 bool is_newline(char32_t c) { return c == '\n' || c == '\r' || c == 0x85 || c == 0x2028; }
 
+bool is_bullet(char32_t c) {
+  return c == '-' || c == '*' || c == '+' || c == 0xB7 || c == 0x2013 || c == 0x2014 || c == 0x2022 ||
+         c == 0x2023 || c == 0x2043 || c == 0x2219 || c == 0x25AA || c == 0x25AB || c == 0x25CB ||
+         c == 0x25CF || c == 0x25E6;
+}
+
 // A bracket that does not close within so many tokens is taken for a slip.
 constexpr std::int64_t kBracketReach = 50;
 // A line longer than this belongs to text whose lines are paragraphs, not to text wrapped at some width.
 constexpr std::int64_t kWrapped = 120;
+
+// How far a row of a table is looked for its first tab, and a list for its next item (in tokens).
+constexpr std::int64_t kRow = 400, kItemReach = 80;
+// Lines of text that is wrapped are longer than this.
+constexpr std::int64_t kShort = 40;
 
 enum class Next { kLower, kMixed, kUpper, kDigit, kOther };
 
@@ -40,9 +52,7 @@ class Splitter {
   void run(std::vector<std::int64_t>& sentence_ends) {
     std::int64_t i = 0;
     while (i < count_) {
-      if (i > begin_ && (gap(i) == Gap::kParagraph || (gap(i) == Gap::kLine && line_ends_paragraph(i)))) {
-        end_at(i, sentence_ends);
-      }
+      if (i > begin_ && gap(i) != Gap::kNone && ends_part(i)) end_at(i, sentence_ends);
       track_brackets(i);
       if (!is_single(i) || !is_stop(first(i))) {
         ++i;
@@ -260,6 +270,129 @@ class Splitter {
   // "1. Introduction" at the start of a sentence.
   bool is_numbering(std::int64_t last) const {
     return last == begin_ && length(last) <= 2 && is_digit(first(last));
+  }
+
+  // Whether the white space before token i parts paragraphs, cells or rows of a table, or items of a list.
+  bool ends_part(std::int64_t i) const {
+    if (gap(i) == Gap::kSpace) return has_tab(tokens_.ends[static_cast<std::size_t>(i - 1)], start(i));
+    if (gap(i) == Gap::kParagraph) return true;
+    const std::int64_t at = line_start(start(i));
+    std::int64_t end = at;
+    while (end > 0 && is_newline(s_[end - 1])) --end;
+    if (is_row(start(i)) || is_row(line_start(end)) || starts_item(i) || line_ends_paragraph(i)) return true;
+    return lists_names(at) || (!is_lower(first(i)) && follows_item(i));
+  }
+
+  bool has_tab(std::int64_t from, std::int64_t to) const {
+    for (; from < to; ++from) {
+      if (s_[from] == '\t') return true;
+    }
+    return false;
+  }
+
+  std::int64_t line_start(std::int64_t at) const {
+    while (at > 0 && !is_newline(s_[at - 1])) --at;
+    return at;
+  }
+
+  // Whether a tab parts words of the line that goes on at `at`; those it begins with are an indent.
+  bool is_row(std::int64_t at) const {
+    while (at < n_ && (s_[at] == ' ' || s_[at] == '\t')) ++at;
+    bool tab = false;
+    for (std::int64_t j = at; j < n_ && j - at <= kRow && !is_newline(s_[j]); ++j) {
+      if (s_[j] == '\t') {
+        tab = true;
+      } else if (tab && s_[j] != ' ') {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  // Whether the line that begins with token i is an item of a list: a bullet, or a number where the line
+  // before or behind has one too, as wrapped text may begin a line with "2." by chance.
+  bool starts_item(std::int64_t i) const {
+    if (i + 1 >= count_) return false;
+    if (is_single(i) && is_bullet(first(i))) return gap(i + 1) == Gap::kSpace;
+    if (!is_numbered(i)) return false;
+    for (std::int64_t j = i + 1; j < count_ && j <= i + kItemReach; ++j) {
+      if (gap(j) != Gap::kLine && gap(j) != Gap::kParagraph) continue;
+      if (is_numbered(j)) return true;
+      break;
+    }
+    for (std::int64_t j = i - 1; j >= 0 && j >= i - kItemReach; --j) {
+      if (j > 0 && gap(j) != Gap::kLine && gap(j) != Gap::kParagraph) continue;
+      return is_numbered(j);
+    }
+    return false;
+  }
+
+  // Whether the line before token i, which begins one, is an item.
+  bool follows_item(std::int64_t i) const {
+    for (std::int64_t j = i - 1; j >= 0 && j >= i - kItemReach; --j) {
+      if (j == 0 || gap(j) == Gap::kLine || gap(j) == Gap::kParagraph) return starts_item(j);
+    }
+    return false;
+  }
+
+  // Whether the line that begins at `at` is one of three or more that are names one below another: very
+  // short, or short and none of them going on with a small letter.
+  bool lists_names(std::int64_t at) const {
+    const Line here = line_at(at), before = line_before(at);
+    if (!here.is_short || !before.is_short) return false;
+    for (const Line other : {line_before(before.start), line_behind(here.end)}) {
+      if (!other.is_short) continue;
+      if (here.is_name && before.is_name && other.is_name) return true;
+      if (here.is_tiny && before.is_tiny && other.is_tiny) return true;
+    }
+    return false;
+  }
+
+  struct Line {
+    std::int64_t start = 0, end = 0;
+    bool is_short = false, is_tiny = false, is_name = false;
+  };
+
+  Line line_at(std::int64_t at) const {
+    Line line{.start = at, .end = at};
+    while (line.end < n_ && line.end - at <= kShort && !is_newline(s_[line.end])) ++line.end;
+    std::int64_t word = at;
+    while (word < line.end && (s_[word] == ' ' || s_[word] == '\t')) ++word;
+    std::int64_t last = line.end;
+    while (last > word && (s_[last - 1] == ' ' || s_[last - 1] == '\t')) --last;
+    line.is_short = word < last && line.end - at <= kShort && !is_stop(s_[last - 1]);
+    line.is_tiny = line.is_short && line.end - at <= kShort / 2;
+    line.is_name = line.is_short && !is_lower(s_[word]);
+    return line;
+  }
+  Line line_before(std::int64_t at) const {
+    if (at == 0) return {};
+    std::int64_t end = at - 1;
+    if (end > 0 && s_[end] == '\n' && s_[end - 1] == '\r') --end;
+    std::int64_t from = end;
+    while (from > 0 && end - from <= kShort && !is_newline(s_[from - 1])) --from;
+    return from == end || end - from > kShort ? Line{} : line_at(from);
+  }
+  Line line_behind(std::int64_t end) const {
+    if (end + 1 < n_ && s_[end] == '\r' && s_[end + 1] == '\n') ++end;
+    return end + 1 < n_ ? line_at(end + 1) : Line{};
+  }
+
+  // "1." "12)" "(3)" "a)" "iv." before a space.
+  bool is_numbered(std::int64_t i) const {
+    const bool bracket = is_single(i) && first(i) == '(';
+    const std::int64_t number = bracket ? i + 1 : i, mark = number + 1;
+    if (mark + 1 >= count_ || (bracket && gap(number) != Gap::kNone) || !is_word(number)) return false;
+    if (gap(mark) != Gap::kNone || !is_single(mark) || gap(mark + 1) != Gap::kSpace) return false;
+    if (first(mark) != ')' && (bracket || first(mark) != '.')) return false;
+    if (length(number) > 4) return false;
+    bool digits = true, roman = true;
+    for (std::int64_t j = start(number); j < start(number) + length(number); ++j) {
+      digits = digits && is_digit(s_[j]);
+      roman = roman &&
+              (s_[j] == 'i' || s_[j] == 'v' || s_[j] == 'x' || s_[j] == 'I' || s_[j] == 'V' || s_[j] == 'X');
+    }
+    return digits || roman || length(number) == 1;
   }
 
   // Whether the line end before token i ends a paragraph: it does where lines are not wrapped.

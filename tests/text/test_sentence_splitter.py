@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given
@@ -65,6 +66,36 @@ def test_line_ends_count_where_lines_are_not_wrapped() -> None:
     assert sentences(f"Title of it\n{long.capitalize()}.") == ["Title of it", f"{long.capitalize()}."]
     assert sentences("The text is\nWrapped at\nSome width.") == ["The text is\nWrapped at\nSome width."]
     assert len(sentences("One line.\r\n\r\nanother")) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Drug\tDose\nAspirin\t5 mg",
+        "Drugs were:\n- aspirin\n- folic acid\nPatients got",
+        "We gave\n1. aspirin\n2. folic acid\n10. iron",
+        "Diseases\n(a) acute leukemia\n(b) asthma",
+        "• aspirin\r\n• folic acid",
+        "aspirin\nfolic acid\niron",
+        "Aspirin 100 mg\nFolic Acid\nIron",
+    ],
+)
+def test_cells_and_items_are_sentences_of_their_own(text: str) -> None:
+    assert sentences(text) == re.split("[\t\r\n]+", text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\tAn indented line of text that\n\tgoes on",
+        "as is shown in Table\n2. acute leukemia",
+        "treated with a dose of\n2.5 mg of aspirin",
+        "Patients with acute myeloid\nleukemia and estrogen\n  receptor positive tumours.",
+        "interleukin\n-6 rose",
+    ],
+)
+def test_wrapped_lines_are_no_items(text: str) -> None:
+    assert len(sentences(text.replace("2. ", "2 "))) == 1
 
 
 @given(
