@@ -60,7 +60,7 @@ class Unit(NamedTuple):
 
     def remark(self) -> str:
         """What is said of a document whose offsets count this."""
-        parts = [part for part in (self.encoding, self.lines) if part is not None]
+        parts: list[str] = [part for part in (self.encoding, self.lines) if part is not None]
         if self.escapes:
             parts.append("& < > as they are escaped in XML")
         if not self.mark:
