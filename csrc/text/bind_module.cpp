@@ -8,6 +8,7 @@ PYBIND11_MODULE(_text, m) {
   m.doc() = "Native text path of bioner_fast (private: use the Python modules around it)";
   bioner::watch_forks();
   bioner::register_conll(m);
+  bioner::register_names(m);
   bioner::register_row_index(m);
   bioner::register_tags(m);
   bioner::register_tokenize(m);

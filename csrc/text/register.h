@@ -6,6 +6,7 @@
 namespace bioner {
 
 void register_conll(pybind11::module_& m);
+void register_names(pybind11::module_& m);
 void register_row_index(pybind11::module_& m);
 void register_tags(pybind11::module_& m);
 void register_tokenize(pybind11::module_& m);

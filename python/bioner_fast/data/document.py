@@ -95,12 +95,29 @@ class Passage:
     relations: list[Relation] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class Abbreviation:
+    """An abbreviation where a document defines it.
+
+    Attributes:
+        short: the short form ("RA").
+        long: the long form ("rheumatoid arthritis").
+        start, end: code-point offsets of the short form into the document.
+    """
+
+    short: str
+    long: str
+    start: int
+    end: int
+
+
 @dataclass(slots=True)
 class Document:
     """One document: an identifier and its passages in order.
 
     ``relations`` are those of the whole document. ``native`` holds what only one format can write back
-    (brat events, the BioC collection); other formats ignore it.
+    (brat events, the BioC collection); other formats ignore it. ``abbreviations`` are those that the document
+    defines, None where nobody has looked for them.
     """
 
     id: str
@@ -108,6 +125,7 @@ class Document:
     infons: dict[str, str] = field(default_factory=dict)
     native: object = None
     relations: list[Relation] = field(default_factory=list)
+    abbreviations: list[Abbreviation] | None = None
 
     @classmethod
     def from_text(cls, text: str, id: str = "") -> Document:

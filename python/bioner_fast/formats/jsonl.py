@@ -3,12 +3,14 @@ r"""JSON lines: one object a line, ``{"id": ..., "text": ..., "entities": [...]}
 ``text`` is required; ``id`` defaults to the line number. Entities are
 ``{"start", "end", "type", "text", "score", "task"}`` with offsets in code points, and ``id``, ``spans``
 (parts of a discontinuous mention) and ``infons`` where there are any. Documents of several passages, or of
-one with a name, add ``"passages": [{"offset", "length", "section", "infons"}]``. Further keys are handed
-through unchanged.
+one with a name, add ``"passages": [{"offset", "length", "section", "infons"}]``. Where abbreviations were
+looked for, there is ``"abbreviations": [{"short", "long", "start", "end"}]``, with the place of the short
+form. Further keys are handed through unchanged.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -321,6 +323,8 @@ def _record(document: Document) -> dict[str, object]:
         record["infons"] = document.infons
     if native is not None:
         record.update(native.extra)
+    if document.abbreviations is not None:
+        record["abbreviations"] = [dataclasses.asdict(one) for one in document.abbreviations]
     return record
 
 

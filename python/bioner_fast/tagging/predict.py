@@ -44,7 +44,7 @@ class Encoded:
         caps: uint8 [N], capitalisation classes.
         sentence_offsets: int64 [S+1].
         forms: what the tokens look like, where the network uses it.
-        outside: int64 [E], tokens that no entity may hold: pictures without a word vector.
+        outside: int64 [E], tokens that no entity may hold: pictures without a word vector, addresses.
     """
 
     word_ids: NDArray[np.int32]
@@ -103,8 +103,16 @@ class Predictor:
         else:
             self._blocks = BlockNetwork(bundle.network, device, self.precision)
 
-    def encode(self, tokens: StringColumn, sentence_offsets: Ints) -> Encoded:
-        """Look tokens up as the bundle says."""
+    def encode(
+        self, tokens: StringColumn, sentence_offsets: Ints, outside: NDArray[np.bool_] | None = None
+    ) -> Encoded:
+        """Look tokens up as the bundle says.
+
+        Args:
+            tokens: [N].
+            sentence_offsets: int64 [S+1].
+            outside: bool [N], tokens that no entity may hold, beside pictures.
+        """
         schema = self.bundle.schema
         ids = self.bundle.vocabulary.embedding_rows(
             tokens, normalization=schema.normalization, folding=schema.folding, threads=self.threads
@@ -113,8 +121,10 @@ class Predictor:
         if self.bundle.network.uses_forms:
             forms = word_forms(tokens, folding=schema.folding, threads=self.threads)
         caps = capitalization(tokens, threads=self.threads)
-        outside = np.flatnonzero(pictographs(tokens) & (ids == UNKNOWN_ROW))
-        return Encoded(ids, caps, sentence_offsets, forms, outside)
+        excluded = pictographs(tokens) & (ids == UNKNOWN_ROW)
+        if outside is not None:
+            excluded |= outside
+        return Encoded(ids, caps, sentence_offsets, forms, np.flatnonzero(excluded))
 
     def emissions(self, encoded: Encoded) -> dict[str, Tensor]:
         """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching.

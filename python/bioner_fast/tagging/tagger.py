@@ -11,16 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from bioner_fast.data.document import Document, Entity, Passage
+from bioner_fast.data.document import Abbreviation, Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
+from bioner_fast.data.tasks import normal_type
 from bioner_fast.errors import UsageError
 from bioner_fast.features.layers import token_layer, without_mark
+from bioner_fast.features.names import find_abbreviations
 from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
 from bioner_fast.resources import DEFAULT_MODEL, find_model
+from bioner_fast.tagging.borders import no_names, whole
+from bioner_fast.tagging.context import use_context
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
 from bioner_fast.tagging.resolve import Answer, chosen_types, resolve, to_normal_types, type_names
 
@@ -40,6 +45,7 @@ class Prepared:
 
     Attributes:
         documents: as they came.
+        tokens: [N].
         starts, ends: int64 [N], code-point offsets of the tokens into their document.
         encoded: what the network takes.
         piece_tokens: int64 [P+1], token indices; a piece is a passage, or a document that brought its tokens.
@@ -47,11 +53,18 @@ class Prepared:
     """
 
     documents: Sequence[Document]
+    tokens: StringColumn
     starts: Ints
     ends: Ints
     encoded: Encoded
     piece_tokens: Ints
     pieces: Sequence[tuple[int, int]]
+
+    def document_offsets(self) -> Ints:
+        """int64 [D'+1]: tokens at which the documents begin that have any pieces (they follow each other)."""
+        number = np.array([i for i, _ in self.pieces], np.int64)
+        first = np.flatnonzero(np.diff(number, prepend=-1))
+        return np.concatenate([self.piece_tokens[first], self.piece_tokens[-1:]])
 
 
 class Tagger:
@@ -182,11 +195,13 @@ class Tagger:
             counts.append(np.array([len(layer.starts)], np.int64))
             pieces.append((i, WHOLE))
         tokens = StringColumn.concatenate(columns) if own else cut.tokens
+        outside = _outside(passages, cut.starts, cut.ends, cut.token_offsets, len(tokens))
         return Prepared(
             documents,
+            tokens,
             np.concatenate(starts),
             np.concatenate(ends),
-            self.predictor.encode(tokens, _offsets(np.concatenate(sentences))),
+            self.predictor.encode(tokens, _offsets(np.concatenate(sentences)), outside),
             _offsets(np.concatenate(counts)),
             pieces,
         )
@@ -195,41 +210,69 @@ class Tagger:
         self, prepared: Prepared, answer: Answer | None = None, *, keep_tokens: bool = False
     ) -> list[Document]:
         """The network, decoding, and entities back into the documents."""
-        return self.assemble(prepared, self.predictor.find(prepared.encoded), answer, keep_tokens=keep_tokens)
+        emissions = self.predictor.emissions(prepared.encoded)
+        return self.assemble(prepared, emissions, answer, keep_tokens=keep_tokens)
 
     def assemble(
         self,
         prepared: Prepared,
-        found: list[Found],
+        emissions: dict[str, Tensor],
         answer: Answer | None = None,
         *,
         keep_tokens: bool = False,
     ) -> list[Document]:
-        """New documents with what was found in them.
+        """New documents with what the network's output, from :meth:`Predictor.emissions`, says of them.
 
         Raises:
             UsageError: the model finds no type that is asked for.
         """
         answer = Answer() if answer is None else answer
+        sentence_offsets = prepared.encoded.sentence_offsets
+        found = self.predictor.decode(emissions, sentence_offsets)
+        context = answer.document_context == "auto" and self.bundle.answers.document_context
+        defined = np.zeros((0, 4), np.int64)
+        if context or answer.abbreviations:
+            defined = find_abbreviations(prepared.tokens, prepared.starts, prepared.ends, sentence_offsets)
+        if context:
+            found = use_context(
+                found,
+                emissions,
+                prepared.tokens,
+                sentence_offsets,
+                prepared.document_offsets(),
+                defined,
+                self.bundle.calibration,
+            )
         overlaps = answer.overlaps or self.bundle.answers.overlaps
         wanted = None if answer.types is None else chosen_types(answer.types, self.bundle.types)
         new: list[list[list[Entity]]] = [[[] for _ in d.passages] for d in prepared.documents]
         for one in found:
             name, types = one.head.name, one.head.tagset.types
             piece_of = np.searchsorted(prepared.piece_tokens, one.start, "right") - 1
-            columns = (
-                piece_of,
-                prepared.starts[one.start],
-                prepared.ends[one.end - 1],
-                one.type_id,
-                one.score,
-            )
-            for piece, start, end, kind, score in zip(*(c.tolist() for c in columns), strict=True):
+            starts, ends = prepared.starts[one.start], prepared.ends[one.end - 1]
+            columns = (piece_of, starts, ends, one.type_id, one.score)
+            normal = [normal_type(kind) for kind in types]
+            rows = zip(*(c.tolist() for c in columns), strict=True)
+            last, behind = -1, 0  # the piece and the end of the entity before
+            for number, (piece, start, end, kind, score) in enumerate(rows):
                 i, j = prepared.pieces[piece]
                 passages = prepared.documents[i].passages
                 if j == WHOLE:
                     j = bisect.bisect_right([p.offset for p in passages], start) - 1
-                text = passages[j].text[start - passages[j].offset : end - passages[j].offset]
+                    passage = passages[j]
+                else:
+                    passage = passages[j]
+                    offset, size = passage.offset, len(passage.text)
+                    # Borders may move up to the neighbours, which the same head found.
+                    low = behind - offset if piece == last else 0
+                    more = number + 1 < len(piece_of) and piece_of[number + 1] == piece
+                    high = int(starts[number + 1]) - offset if more else size
+                    start, end = whole(passage.text, start - offset, end - offset, normal[kind], low, high)
+                    start, end = start + offset, end + offset
+                    if start >= end:
+                        continue
+                last, behind = piece, end
+                text = passage.text[start - passage.offset : end - passage.offset]
                 new[i][j].append(Entity(start, end, types[kind], text, score=score, task=name))
         order = {head.name: rank for rank, head in enumerate(self.bundle.tasks)}
         result, told = [], []
@@ -239,11 +282,25 @@ class Tagger:
             ]
             passages = list(map(_with_entities, document.passages, answers))
             result.append(dataclasses.replace(document, passages=passages))
+            if answer.abbreviations:
+                result[-1].abbreviations = []
             told.append([entity for entities in answers for entity in entities])
+        if answer.abbreviations:
+            self._add_abbreviations(result, prepared, defined)
         if keep_tokens:
             merged = overlaps != "keep" or self.bundle.answers.task is not None
             self._add_layers(result, told, prepared, found, merged=merged)
         return result
+
+    def _add_abbreviations(self, documents: list[Document], prepared: Prepared, defined: Ints) -> None:
+        """Give documents the abbreviations that they define."""
+        piece_of = np.searchsorted(prepared.piece_tokens, defined[:, 0], "right") - 1
+        starts, ends = prepared.starts[defined[:, [0, 2]]], prepared.ends[defined[:, [1, 3]] - 1]
+        for piece, (a, c), (b, d) in zip(piece_of.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            document = documents[prepared.pieces[piece][0]]
+            text = document.text
+            assert document.abbreviations is not None
+            document.abbreviations.append(Abbreviation(text[a:b], text[c:d], a, b))
 
     def _answer(
         self,
@@ -311,6 +368,22 @@ def _offsets(counts: Ints) -> Ints:
     offsets = np.zeros(len(counts) + 1, np.int64)
     np.cumsum(counts, out=offsets[1:])
     return offsets
+
+
+def _outside(
+    passages: Sequence[Passage], starts: Ints, ends: Ints, token_offsets: Ints, n: int
+) -> NDArray[np.bool_] | None:
+    """Which of ``n`` tokens, of which those of the passages come first, can be in no entity."""
+    outside: NDArray[np.bool_] | None = None
+    for number, passage in enumerate(passages):
+        for start, end in no_names(passage.text):
+            if outside is None:
+                outside = np.zeros(n, bool)
+            first, last = int(token_offsets[number]), int(token_offsets[number + 1])
+            low = first + int(np.searchsorted(ends[first:last], start, "right"))
+            high = first + int(np.searchsorted(starts[first:last], end))
+            outside[low:high] = True
+    return outside
 
 
 def _with_entities(passage: Passage, entities: list[Entity]) -> Passage:

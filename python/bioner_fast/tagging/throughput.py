@@ -167,9 +167,8 @@ def _stages(
             tokenised = clock()
             emissions = predictor.emissions(prepared.encoded)
             computed = clock()
-            found = predictor.decode(emissions, prepared.encoded.sentence_offsets)
             tagged = tagger.assemble(
-                prepared, found, options.answer, keep_tokens=options.output_format == "conll"
+                prepared, emissions, options.answer, keep_tokens=options.output_format == "conll"
             )
             decoded = clock()
             for document in tagged:
