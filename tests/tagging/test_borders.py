@@ -26,6 +26,8 @@ DIOXIN = "of 2,3,7,8-tetrachlorodibenzo-p-dioxin now"
         ("TNF\u200balpha and ne\u00adcrosis", ["\u200b", "\u00ad"]),
         ("a ratio of 10.5 and p < 0.05; TI - none", []),
         ("A 10.1234 @ 5", []),
+        ("THE RATE WAS HIGH. ALL WAS SET.", ["WAS", "ALL", "WAS"]),
+        ("Mutations of WAS and ALL WERE seen; WAS is a gene", []),
     ],
 )  # fmt: skip
 def test_what_is_no_name(text: str, expected: list[str]) -> None:

@@ -18,6 +18,13 @@ _ADDRESS = re.compile(
 )
 _FIELD = re.compile(r"^(?:[A-Z]{2}  |[A-Z]{3} |[A-Z]{4})- ", re.MULTILINE)
 _UNSEEN = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]+")
+# Function words that are names of genes or diseases too. Where everything is in capitals they are words.
+_WORDS = tuple(
+    f" {word} " for word in ("WAS", "NOT", "ALL", "CAN", "HAS", "HAD", "AND", "FOR", "THE", "ARE", "MAY")
+)
+_STOP = re.compile(r"[.!?;:\n]")
+# How far a rule looks for what belongs together.
+_NEAR = 48
 _TRAILING = ".,;:!?'\"*"
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 _OPENING = {closing: opening for opening, closing in _PAIRS.items()}
@@ -26,7 +33,8 @@ _OPENING = {closing: opening for opening, closing in _PAIRS.items()}
 def no_names(text: str) -> list[tuple[int, int]]:
     """Stretches of a text that can be no part of a name: code-point offsets, in order.
 
-    E-mail addresses, URLs, DOIs, MEDLINE field tags (``TI  - ``), and characters that are not seen.
+    E-mail addresses, URLs, DOIs, MEDLINE field tags (``TI  - ``), characters that are not seen, and function
+    words in text that is all in capitals (``THE RATE WAS HIGH``).
 
     Example:
         >>> text = "See https://tp53.org/a (doi:10.1000/p53)."
@@ -42,7 +50,21 @@ def no_names(text: str) -> list[tuple[int, int]]:
         found += [match.span() for match in _FIELD.finditer(text)]
     if not text.isascii():
         found += [match.span() for match in _UNSEEN.finditer(text)]
+    for word in _WORDS:
+        at = text.find(word)
+        while at >= 0:
+            if _all_capitals(text, at, at + len(word)):
+                found.append((at + 1, at + len(word) - 1))
+            at = text.find(word, at + 1)
     return sorted(found)
+
+
+def _all_capitals(text: str, start: int, end: int) -> bool:
+    """Whether the words around are in capitals too, as far as the next stops or a few words."""
+    before = _STOP.split(text[max(0, start - _NEAR) : start])[-1].split()[-3:]
+    after = _STOP.split(text[end : end + _NEAR])[0].split()[:3]
+    words = [word for word in (*before, *after) if word.isalpha()]
+    return len(words) > 1 and all(word.isupper() for word in words)
 
 
 def _without_trailing(address: str) -> str:
@@ -71,7 +93,6 @@ _HLA = re.compile(r"(?:.*[^A-Za-z])?(?:HLA-?)?(?:[ABCEFG]|D[RQPMO][AB]?\d?|MIC[A
 _ION = re.compile(r"(?:.*\W)?[A-Z][a-z]?\d?$")
 _ALLELE = re.compile(r"\*\d+(?::\d+)*[A-Z]?\b")
 _CHARGE = re.compile(r"\(\d?[+−-]\)|\d?\+{1,2}(?![\w+])")
-_NEAR = 48
 
 
 def whole(text: str, start: int, end: int, type_name: str, low: int, high: int) -> tuple[int, int]:
