@@ -21,6 +21,7 @@ from bench_training import BATCH, RATE, ROWS, network_of, text, windows_and_tags
 from bioner_fast import _ops, ops
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.product import on_gpus
 from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.resources import data_folder
@@ -31,7 +32,7 @@ from bioner_fast.training.graph_step import WARM_UP, GraphStep
 from bioner_fast.training.loop import LOSS_EVERY
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.optimizers import Optimizer
-from bioner_fast.training.sampling import Batch, SpanBatches, TrainingText
+from bioner_fast.training.sampling import SpanBatches, TrainingText
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from chains import load_parameters, make_chains, padded_batches

@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.windowed.layout import id_windows, padded_text
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.mlp_step import MlpStep
 from bioner_fast.training.optimizers import Optimizer
-from bioner_fast.training.sampling import Batch, TrainingText
+from bioner_fast.training.sampling import TrainingText
 from conftest import THREADS, tokens
 from shapes import WIDTH, WINDOW, packed_offsets, word_ids
 from training_peers import Floor, PlainCnn, PlainMlp, as_int32, keras_cnn, plain_cnn_steps

@@ -16,7 +16,8 @@ from bioner_fast.features.batch import Features
 from bioner_fast.features.word_forms import WordForms
 from bioner_fast.models import engine as engines
 from bioner_fast.models.base import Network
-from bioner_fast.models.engine import Engine, RowCache, Tokens, build_engine, can_run
+from bioner_fast.models.engine import Engine, RowCache, Tokens
+from bioner_fast.models.registry import build_engine, can_run
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from tiny_bundle import WORDS, heads, network
 from tiny_idcnn import TOKENS, idcnn, text

@@ -13,6 +13,7 @@ import torch
 
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.loss import clipped_cross_entropy, joint_cross_entropy
 from bioner_fast.models.product import on_gpus
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
@@ -23,7 +24,7 @@ from bioner_fast.training.graph_step import WARM_UP, GraphStep, why_not
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.sampling import Batch, TrainingText
+from bioner_fast.training.sampling import TrainingText
 from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task

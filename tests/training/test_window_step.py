@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense, products
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.make_step import make_step
 from bioner_fast.training.mlp_step import MlpStep
 from bioner_fast.training.optimizers import Optimizer
-from bioner_fast.training.sampling import Batch, TrainingText
+from bioner_fast.training.sampling import TrainingText
 from bioner_fast.training.step import Step
 from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 

@@ -135,10 +135,10 @@ class Settings:
                 if model == scope and _applies(name, values["arch"], counted):
                     values[name] = value
         if run.course == "epochs" and corpora is not None:
-            from bioner_fast.training.config import DEFAULTS
+            from bioner_fast.models.registry import find  # loads Torch, which few plans need
 
             tokens = sum(corpora[name].train_tokens for name in run.tasks)
-            size = values.get("batch_size") or DEFAULTS[values["arch"]]["batch_size"]
+            size = values.get("batch_size") or find(values["arch"]).settings["batch_size"]
             epoch = max(1, tokens // size)
             values |= {"steps": epoch * self._epochs(run), "evaluate_every": epoch}
         values |= {"tasks": run.tasks, "sharing": run.sharing, "seed": run.seed}

@@ -12,7 +12,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.embedding import TokenEmbedding
+from bioner_fast.models.loss import clipped_cross_entropy
 
 # Tokens per forward pass in inference: bounds memory, and is far beyond where larger GEMMs are faster.
 INFERENCE_ROWS = 4096
@@ -66,6 +68,15 @@ class Network(nn.Module, ABC):
         """What :func:`build_network` needs to build this network again."""
         return self.shape.to_json()
 
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Network:
+        """The network of a :attr:`config`; its weights are not set.
+
+        Raises:
+            ValueError: the configuration is incomplete or contradicts itself.
+        """
+
     @property
     def product(self) -> torch.dtype | None:
         """Type of the large matrix products now."""
@@ -107,6 +118,32 @@ class Network(nn.Module, ABC):
     @abstractmethod
     def learning(self, heads: Sequence[int]) -> dict[str, Tensor]:
         """Parameters, by name, that training of these heads changes; never the word table."""
+
+    def loss(
+        self,
+        batch: Batch,
+        constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+        open_tags: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """The mean loss of a batch: of a token, by softmaxes, unless a subclass has another one.
+
+        Args:
+            batch: not empty.
+            constraints: per head what its tag scheme allows, where the loss is that of a CRF; None for a
+                softmax.
+            open_tags: per head bool [J, K], what open tags leave possible; for a CRF.
+        """
+        terms = [
+            clipped_cross_entropy(part, tags)
+            for part, (_, _, tags) in zip(self.batch_logits(batch), batch.parts, strict=True)
+        ]
+        return added(terms) / (batch.total or batch.size)
+
+    def batch_logits(self, batch: Batch) -> list[Tensor]:
+        """Logits of each part of a batch, float [n, K]."""
+        whole = len(batch.parts) == 1
+        wanted = [(head, None if whole else rows) for head, rows, _ in batch.parts]
+        return self.part_logits(batch.features, batch.tokens, wanted)
 
     def decoder_tables(self, head: int) -> Mapping[str, Tensor]:
         """Tables for the decoder of a head that the network has learnt; none unless a subclass has some."""
@@ -157,3 +194,8 @@ class Network(nn.Module, ABC):
             if training:
                 self.train()
         return results
+
+
+def added(terms: Sequence[Tensor]) -> Tensor:
+    """The sum of the losses of a batch's parts."""
+    return terms[0] if len(terms) == 1 else torch.stack(list(terms)).sum()

@@ -27,8 +27,6 @@ from torch import Tensor
 from bioner_fast import _text
 from bioner_fast.features.word_forms import WordForms
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn.network import IdcnnNetwork
-from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.ops import infer
 
 Ints = NDArray[np.int64]
@@ -209,44 +207,3 @@ def fill_table(
 def pad_rows(matrix: Tensor, rows: int) -> Tensor:
     """[n, ...] with zero rows up to ``rows``."""
     return torch.cat([matrix, matrix.new_zeros(rows - len(matrix), *matrix.shape[1:])])
-
-
-def can_run(network: Network) -> bool:
-    """Whether there is an engine for the network."""
-    if isinstance(network, TaggingNetwork):
-        return bool(network.shape.hidden)
-    return isinstance(network, IdcnnNetwork)
-
-
-def build_engine(
-    network: Network, precision: str, ranges: Ranges | None = None, threads: int = 1, *, observe: bool = False
-) -> Engine:
-    """Prepare a network for inference on the CPU.
-
-    Args:
-        network: trained; :func:`can_run` says whether it will do.
-        precision: one of ``PRECISIONS``.
-        ranges: for int8, the largest magnitudes by layer that an observing engine found.
-        threads: CPU threads.
-        observe: collect ``Engine.observed``; float32 only.
-
-    Raises:
-        ValueError: an unknown precision, or int8 without ranges.
-    """
-    from bioner_fast.models.idcnn.engine import IdcnnEngine
-    from bioner_fast.models.windowed.engine import WindowEngine
-
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision: expected one of {', '.join(PRECISIONS)}, got {precision!r}")
-    if precision == "int8" and ranges is None:
-        raise ValueError("ranges: int8 needs the ranges of the layers' values")
-    engine: Engine
-    with torch.inference_mode():
-        if isinstance(network, IdcnnNetwork):
-            engine = IdcnnEngine(network, precision, ranges or {}, threads)
-        elif isinstance(network, TaggingNetwork):
-            engine = WindowEngine(network, precision, ranges or {}, threads)
-        else:
-            raise ValueError(f"network: there is no engine for {type(network).__name__}")
-    engine.observed = {} if observe and precision == "float32" else None
-    return engine

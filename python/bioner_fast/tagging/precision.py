@@ -17,7 +17,8 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import UsageError
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import Bundle, Inference, add_inference, load_bundle, read_outline
-from bioner_fast.models.engine import PRECISIONS, Ranges, Tokens, build_engine, can_run
+from bioner_fast.models.engine import PRECISIONS, Ranges, Tokens
+from bioner_fast.models.registry import build_engine, can_run
 from bioner_fast.ops import infer
 from bioner_fast.resources import data_folder
 

@@ -21,7 +21,8 @@ from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
-from bioner_fast.models.engine import Engine, Tokens, build_engine, can_run
+from bioner_fast.models.engine import Engine, Tokens
+from bioner_fast.models.registry import build_engine, can_run
 from bioner_fast.tagging.blocks import BLOCK, BlockNetwork, blocks, inner_offsets
 from bioner_fast.tagging.calibration import calibrated
 from bioner_fast.tagging.precision import choose, ranges_of

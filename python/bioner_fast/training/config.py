@@ -7,14 +7,16 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_write
 from bioner_fast.installation import MAX_THREADS
 
+if TYPE_CHECKING:
+    from bioner_fast.models.architecture import Architecture
+
 CHOICES: dict[str, tuple[str, ...]] = {
-    "arch": ("cnn", "mlp", "idcnn"),
     "sharing": ("single", "multi-output", "dependent"),
     "decoder": ("argmax", "viterbi", "forward-argmax", "crf"),
     "scheme": ("iobes", "iob2"),
@@ -29,25 +31,6 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "selection": ("devel", "last"),
     "device": ("auto", "cpu", "cuda"),
 }
-
-# What the published code does not do.
-_PLAIN: dict[str, Any] = {"batches": "tokens", "schedule": "constant", "clip": 0.0, "average": 0.0}
-# The published settings of cnn and mlp (filter_widths () is no convolution at all); idcnn's are our own.
-DEFAULTS: dict[str, dict[str, Any]] = {
-    "cnn": {
-        "filter_widths": (3, 4, 5), "hidden": (1200,), "dropout": 0.75, "caps": False, "tune_vectors": False,
-        "optimizer": "adam", "learning_rate": 1e-4, "batch_size": 200, "decoder": "argmax", **_PLAIN,
-    },
-    "mlp": {
-        "filter_widths": (), "hidden": (300,), "dropout": 0.0, "caps": True, "tune_vectors": True,
-        "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi", **_PLAIN,
-    },
-    "idcnn": {
-        "dropout": 0.4, "caps": False, "tune_vectors": False, "decoder": "crf", "epochs": 15,
-        "optimizer": "adamw", "learning_rate": 1.5e-3, "batch_size": 800, "batches": "sentences",
-        "schedule": "linear", "clip": 5.0, "average": 0.998, "patience": 5,
-    },
-}  # fmt: skip
 
 # Types as a reader of TOML calls them.
 _WORDS = {
@@ -78,7 +61,9 @@ class TrainConfig:
     tasks: tuple[str, ...] = _flag(
         (), "Tasks, separated by commas: names of folders in --data, paths, or samples."
     )
-    arch: str = _flag("cnn", "Architecture: cnn, mlp or idcnn (the accurate one).")
+    arch: str = _flag(
+        "cnn", "Architecture: cnn, mlp or idcnn (the accurate one), or one of your own as module:Name."
+    )
     sharing: str | None = _flag(
         None, "Several tasks: multi-output (the default) or dependent (exactly two, the first trained first)."
     )
@@ -244,11 +229,7 @@ class TrainConfig:
                     raise UsageError(f"{flag(name)}: expected sizes of 1 to {most}, found {value}")
         if self.hidden == ():
             raise UsageError("--hidden: expected at least one layer")
-        if self.arch == "mlp" and self.filter_widths:
-            raise UsageError("--filter-widths: an mlp has no convolutions; take --arch cnn")
-        if self.arch == "cnn" and self.filter_widths == ():
-            raise UsageError("--filter-widths: a cnn needs at least one; take --arch mlp for none")
-        self._check_idcnn()
+        self._check_architecture()
         if self.tune_vectors is False and self.vectors is None and self.tasks and self.init_from is None:
             raise UsageError(
                 "--no-tune-vectors: random vectors that are never trained are of no use; give --vectors"
@@ -256,24 +237,35 @@ class TrainConfig:
         self._check_tasks()
         parse_interval(self.checkpoint_every)
 
-    def _check_idcnn(self) -> None:
-        if self.arch != "idcnn":
-            if self.decoder == "crf":
-                raise UsageError("--decoder crf: take --arch idcnn, which reads whole sentences")
+    @property
+    def architecture(self) -> Architecture:
+        """What ``arch`` names.
+
+        Raises:
+            UsageError: there is no such architecture.
+        """
+        from bioner_fast.models.registry import find  # loads Torch, which the command table must not
+
+        return find(self.arch)
+
+    def _check_architecture(self) -> None:
+        from bioner_fast.models.registry import with_crf
+
+        known = self.architecture
+        if self.decoder == "crf" and not known.crf:
+            raise UsageError(f"--decoder crf: take --arch {with_crf()}, which reads whole sentences")
+        known.check(self)
+        if not known.sentences:
             return
-        for name in ("filter_widths", "hidden", "caps"):
-            if getattr(self, name):
-                raise UsageError(f"{flag(name)}: belongs to cnn and mlp, not to --arch idcnn")
-        if not self.dilations:
-            raise UsageError("--dilations: expected at least one")
+        noun = known.noun or f"a {known.name}"
         if self.dropout_mask == "batch":
-            raise UsageError("--dropout-mask batch: belongs to cnn and mlp, not to --arch idcnn")
+            raise UsageError(f"--dropout-mask batch: belongs to cnn and mlp, not to --arch {known.name}")
         if self.batches == "tokens":
-            raise UsageError("--batches: an idcnn trains on whole sentences")
+            raise UsageError(f"--batches: {noun} trains on whole sentences")
         if self.sharing == "dependent":
-            raise UsageError("--sharing dependent: belongs to cnn and mlp; an idcnn shares by multi-output")
+            raise UsageError(f"--sharing dependent: belongs to cnn and mlp; {noun} shares by multi-output")
         if self.steps is not None or self.evaluate_every is not None:
-            raise UsageError("--steps and --evaluate-every: an idcnn counts --epochs")
+            raise UsageError(f"--steps and --evaluate-every: {noun} counts --epochs")
 
     def _check_tasks(self) -> None:
         names = [task_name(task) for task in self.tasks]
@@ -286,7 +278,7 @@ class TrainConfig:
         if self.sharing == "single" and len(names) > 1:
             raise UsageError(f"--sharing single: expected one task, found {len(names)}")
         multi = self.sharing == "multi-output" or (self.sharing is None and len(names) > 1)
-        if self.arch == "idcnn":
+        if self.architecture.sentences:
             return
         if multi and self.epochs is not None:
             raise UsageError(
@@ -308,16 +300,17 @@ class TrainConfig:
         if not self.tasks:
             raise UsageError("--tasks: name at least one task, say --tasks sample-disease")
         sharing = self.sharing or ("multi-output" if len(self.tasks) > 1 else "single")
-        counts: dict[str, Any] = {} if self.arch == "idcnn" else {"epochs": 20}
-        if sharing == "multi-output" and self.arch != "idcnn":
+        known = self.architecture
+        counts: dict[str, Any] = {} if known.sentences else {"epochs": 20}
+        if sharing == "multi-output" and not known.sentences:
             steps = self.steps or 20_000
             counts = {"steps": steps, "evaluate_every": min(self.evaluate_every or 5_000, steps)}
-        settings = {**DEFAULTS[self.arch], "sharing": sharing, **counts}
+        settings = {**known.settings, "sharing": sharing, **counts}
         if self.vectors is None:
             settings["tune_vectors"] = True
         missing = {name: value for name, value in settings.items() if getattr(self, name) is None}
         names = "+".join(task_name(task) for task in self.tasks)
-        return replace(self, **missing, out=self.out or os.path.join("runs", f"{names}-{self.arch}"))
+        return replace(self, **missing, out=self.out or os.path.join("runs", f"{names}-{known.name}"))
 
     def to_toml(self) -> str:
         """The values that are set, as TOML."""

@@ -20,6 +20,7 @@ from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema, bundle_folder, load_bundle, read_outline
+from bioner_fast.models.registry import with_crf
 from bioner_fast.models.word_rows import rounded_rows
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.sampling import TrainingText
@@ -114,7 +115,7 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
             vocabulary,
             normalization=config.normalization,
             folding=config.folding,
-            forms=config.arch == "idcnn",
+            forms=config.architecture.network.uses_forms,
             threads=config.threads or 0,
         )
         tags = torch.from_numpy(places[tagset.encode(corpus)])
@@ -126,7 +127,7 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
         if len(table_of_open) and config.decoder != "crf":
             raise UsageError(
                 f"task {name} has open tags ({_open_tag(tagset)}), which only a CRF can learn from; "
-                "take --arch idcnn"
+                f"take --arch {with_crf()}"
             )
         train = split(found["train"], tagset, places)
         assert train is not None

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.loss import joint_cross_entropy
 from bioner_fast.models.windowed.layout import id_windows
 from bioner_fast.models.windowed.network import TaggingNetwork
@@ -27,7 +28,6 @@ from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.sampling import Batch
 from bioner_fast.training.step import Step
 
 # Steps before the capture: libraries choose their kernels and take their memory in the first ones.

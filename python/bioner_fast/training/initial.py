@@ -14,6 +14,7 @@ from bioner_fast.files import MANIFEST_NAME, sha256
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import Bundle, bundle_folder, load_bundle
+from bioner_fast.models.registry import kind_of
 from bioner_fast.training.data import Prepared
 
 # Entries of a network's configuration that weights do not depend on.
@@ -82,7 +83,7 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
 
 
 def _check_shape(path: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    kinds = [config.get("arch", "window network (cnn, mlp)") for config in (old, new)]
+    kinds = [kind_of(config) for config in (old, new)]
     if kinds[0] != kinds[1]:
         raise UsageError(f"--init-from {path}: it is a {kinds[0]}, and --arch asks for a {kinds[1]}")
     for name in sorted((old.keys() | new.keys()) - _FREE):

@@ -12,10 +12,10 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.loss import LEAST, MOST
 from bioner_fast.models.windowed.layout import padded_text
 from bioner_fast.ops import gated, mlp
-from bioner_fast.training.sampling import Batch
 from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 
 

@@ -28,14 +28,15 @@ class Phase:
 
 
 def plan_phases(config: TrainConfig, prepared: Prepared, processes: int = 1) -> list[Phase]:
-    """The published course of training for each kind of sharing; an idcnn has one phase of sentences.
+    """The published course of training for each kind of sharing; what learns from whole sentences
+    has one phase of them.
 
     Each of several processes takes its share of batches that are so many times larger.
     """
     tasks = prepared.tasks
     assert config.batch_size is not None
     batch_size = config.batch_size * processes
-    if config.arch == "idcnn":
+    if config.architecture.sentences:
         assert config.epochs is not None
         heads = tuple(range(len(tasks)))
         sentences = MixedSentenceBatches(training_text(tasks, heads), batch_size)

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch import distributed as dist
 
 from bioner_fast.errors import UsageError
+from bioner_fast.models.batch import Batch
 from bioner_fast.ops import gated
-from bioner_fast.training.sampling import Batch
 
 
 class Ranks:

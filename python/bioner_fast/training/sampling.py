@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
+from bioner_fast.models.batch import Batch
 
 
 def slice_choices(n_tokens: int, fraction: float) -> tuple[int, int]:
@@ -46,28 +47,6 @@ def draw_slice(n_tokens: int, fraction: float, rng: np.random.Generator) -> tupl
         )
     start = int(rng.integers(starts))
     return start, start + length
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Tokens of one step.
-
-    Attributes:
-        features: the text they lie in.
-        tokens: a slice of it, or token numbers int64 [n].
-        parts: per head with tokens in the batch: head, its rows in the batch, and their tags int64.
-        size: n.
-        offsets: per part, int64 sentence offsets among its rows, where the batch is of whole sentences.
-        total: what the loss is divided by, where that is more than this batch (tokens; sentences of a CRF):
-            the batch is one process's share of a larger one.
-    """
-
-    features: Features
-    tokens: slice | Tensor
-    parts: tuple[tuple[int, slice, Tensor], ...]
-    size: int
-    offsets: tuple[Tensor, ...] = ()
-    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
-from bioner_fast.training.sampling import Batch, TrainingText
+from bioner_fast.models.batch import Batch
+from bioner_fast.training.sampling import TrainingText
 
 # Sentences that are sorted by length together.
 POOL = 1000

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn.network import IdcnnNetwork
-from bioner_fast.models.loss import clipped_cross_entropy
+from bioner_fast.models.batch import Batch
 from bioner_fast.ops import dense
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.sampling import Batch
 
 
 class Step:
@@ -87,26 +84,4 @@ class Step:
 
     def loss(self, batch: Batch) -> Tensor:
         """The mean loss of a batch."""
-        whole = len(batch.parts) == 1
-        wanted = [(head, None if whole else rows) for head, rows, _ in batch.parts]
-        logits = self.network.part_logits(batch.features, batch.tokens, wanted)
-        if self.constraints is None:
-            terms = [
-                clipped_cross_entropy(part, tags)
-                for part, (_, _, tags) in zip(logits, batch.parts, strict=True)
-            ]
-            size = batch.size
-        else:
-            network = self.network
-            assert isinstance(network, IdcnnNetwork)
-            terms = [
-                -network.chain(head)
-                .log_likelihood(part, tags, offsets, self.constraints[head], self._open(head))
-                .sum()
-                for part, (head, _, tags), offsets in zip(logits, batch.parts, batch.offsets, strict=True)
-            ]
-            size = sum(len(offsets) - 1 for offsets in batch.offsets)
-        return (terms[0] if len(terms) == 1 else torch.stack(terms).sum()) / (batch.total or size)
-
-    def _open(self, head: int) -> Tensor | None:
-        return self.open_tags[head] if head < len(self.open_tags) and len(self.open_tags[head]) else None
+        return self.network.loss(batch, self.constraints, self.open_tags)

@@ -17,13 +17,11 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import write_json
 from bioner_fast.log import logger
+from bioner_fast.models.architecture import Sizes
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
-from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from bioner_fast.models.product import on_gpus
-from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
@@ -249,56 +247,13 @@ def score_saved(folder: RunFolder, prepared: Prepared, config: TrainConfig) -> d
 
 
 def _network(config: TrainConfig, prepared: Prepared) -> Network:
-    network = _idcnn(config, prepared) if config.arch == "idcnn" else _windows(config, prepared)
+    tasks = tuple((task.name, len(task.tagset.names)) for task in prepared.tasks)
+    network = config.architecture.build(config, Sizes(tasks, *prepared.table.shape))
     if config.sharing == "dependent":  # the first phase starts alike whatever the size of the second head
         seed_from(config, 0)
     network.reset()
     network.embedding.words.data = prepared.table
     network.calibrate([task.train.features for task in prepared.tasks])
-    return network
-
-
-def _idcnn(config: TrainConfig, prepared: Prepared) -> IdcnnNetwork:
-    assert config.dropout is not None
-    return IdcnnNetwork(
-        IdcnnConfig(
-            tasks=tuple((task.name, len(task.tagset.names)) for task in prepared.tasks),
-            rows=prepared.table.shape[0],
-            word_dim=prepared.table.shape[1],
-            channels=config.channels,
-            dilations=config.dilations,
-            char_filters=config.char_filters,
-            affix_dim=config.affix_dim,
-            dropout=config.dropout,
-            input_dropout=config.input_dropout,
-            word_dropout=config.word_dropout,
-            tune_words=bool(config.tune_vectors),
-            crf=config.decoder == "crf",
-        )
-    )
-
-
-def _windows(config: TrainConfig, prepared: Prepared) -> TaggingNetwork:
-    assert config.filter_widths is not None
-    assert config.hidden is not None
-    assert config.dropout is not None
-    shape = NetworkConfig(
-        tasks=tuple((task.name, len(task.tagset.names)) for task in prepared.tasks),
-        rows=prepared.table.shape[0],
-        word_dim=prepared.table.shape[1],
-        sharing=config.sharing or "single",
-        window=config.window,
-        filter_widths=config.filter_widths,
-        filters=config.filters,
-        hidden=config.hidden,
-        dropout=config.dropout,
-        caps_dim=5 if config.caps else 0,
-        tune_words=bool(config.tune_vectors),
-    )
-    network = TaggingNetwork(shape)
-    for tower in network.towers:
-        assert isinstance(tower, Tower)
-        tower.batch_mask = config.dropout_mask == "batch"
     return network
 
 

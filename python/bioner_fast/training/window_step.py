@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
 from bioner_fast.models.windowed.layout import id_windows, padded_text
 from bioner_fast.models.windowed.network import TaggingNetwork
@@ -24,7 +25,6 @@ from bioner_fast.ops import dense, gated, products, step
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.optimizers import Gradient, Optimizer
 from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.sampling import Batch
 from bioner_fast.training.step import Step
 
 # Heads with more tags are faster by Torch's products.

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from bioner_fast.features.batch import Features
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import AFFIX_COLUMNS, AFFIX_ROWS, CHARACTERS
-from bioner_fast.models.base import Network
+from bioner_fast.models.base import Network, added
+from bioner_fast.models.batch import Batch
 from bioner_fast.models.chain import Chain
 from bioner_fast.models.embedding import TokenEmbedding
 from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
@@ -185,6 +186,11 @@ class IdcnnNetwork(Network):
         self.heads = nn.ModuleList(nn.Linear(shape.channels, tags) for _, tags in shape.tasks)
         self.chains = nn.ModuleList(Chain(tags) for _, tags in shape.tasks if shape.crf)
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> IdcnnNetwork:
+        """See :class:`Network`."""
+        return cls(IdcnnConfig.from_json(config))
+
     @property
     def context(self) -> int:
         """The sum of the dilations."""
@@ -236,6 +242,25 @@ class IdcnnNetwork(Network):
         chain = self.chains[head]
         assert isinstance(chain, Chain)
         return chain
+
+    def loss(
+        self,
+        batch: Batch,
+        constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+        open_tags: Sequence[Tensor] = (),
+    ) -> Tensor:
+        """With ``constraints`` the mean negative log-likelihood of a sentence (see :meth:`Network.loss`)."""
+        if constraints is None:
+            return super().loss(batch)
+        terms = []
+        for part, (head, _, tags), offsets in zip(
+            self.batch_logits(batch), batch.parts, batch.offsets, strict=True
+        ):
+            allowed = open_tags[head] if head < len(open_tags) and len(open_tags[head]) else None
+            chain = self.chain(head)
+            terms.append(-chain.log_likelihood(part, tags, offsets, constraints[head], allowed).sum())
+        sentences = sum(len(offsets) - 1 for offsets in batch.offsets)
+        return added(terms) / (batch.total or sentences)
 
     def decoder_tables(self, head: int) -> Mapping[str, Tensor]:
         """``transitions``, ``start`` and ``end`` of a head with a CRF."""

@@ -128,6 +128,11 @@ class TaggingNetwork(Network):
             for (_, tags), towers in zip(shape.tasks, self.inputs, strict=True)
         )
 
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TaggingNetwork:
+        """See :class:`Network`."""
+        return cls(NetworkConfig.from_json(config))
+
     @property
     def context(self) -> int:
         """Half a window."""
