@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from bioner_fast.experiments.programme import Programme
     from bioner_fast.experiments.store import Store
 
-_NAMES = "single, multi, dependent, pairs, size, best, all, or report for the report alone."
+_NAMES = (
+    "single, multi, dependent, pairs, size, best, all, or report for the report alone; or general, which "
+    "makes the model of that name."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -78,6 +81,19 @@ def register(app: typer.Typer) -> None:
                 help="mlp, cnn: also report the published maximum of test F1; nothing is selected by it.",
             ),
         ] = True,
+        pubtator: Annotated[
+            Path | None, typer.Option(metavar="DIR", help="general: folder of the PubTator corpora.")
+        ] = None,
+        text: Annotated[
+            list[Path] | None,
+            typer.Option(
+                metavar="FILE",
+                help="general: raw text for silver annotations (.txt, .txt.xz); may be given several times.",
+            ),
+        ] = None,
+        init_from: Annotated[
+            str | None, typer.Option(metavar="MODEL", help="general: start from this model or encoder.")
+        ] = None,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="List the runs and estimate their time; train nothing.")
         ] = False,
@@ -91,6 +107,10 @@ def register(app: typer.Typer) -> None:
         \b
         Example: bioner-fast experiment single --corpora sample-disease --seeds 1 --train epochs=2
         """
+        if "general" in names:
+            settings = _settings(config, train or [])
+            _general(names, data, pubtator, vectors, out, text or [], init_from, settings, threads, as_json)
+            return
         store = _store(out)
         if names == ["report"]:
             _report(store, as_json=as_json)
@@ -113,6 +133,58 @@ def register(app: typer.Typer) -> None:
             raise BionerError(
                 f"{len(progress.failed)} of the runs failed, the first of them {name}: {reason}"
             )
+
+
+def _settings(config: Path | None, train: list[str]) -> dict[str, Any]:
+    """Settings of training, from a recipe and KEY=VALUE."""
+    from bioner_fast.errors import UsageError
+    from bioner_fast.experiments.plan import load_recipe, parse_overrides
+
+    overrides = parse_overrides(train)
+    if any(model for model, _ in overrides):
+        raise UsageError("--train: general trains one model; give KEY=VALUE without its name")
+    return {**load_recipe(config), **{name: value for (_, name), value in overrides.items()}}
+
+
+def _general(
+    names: list[str],
+    data: Path | None,
+    pubtator: Path | None,
+    vectors: Path | None,
+    out: Path,
+    texts: list[Path],
+    init_from: str | None,
+    settings: dict[str, Any],
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Make the model ``general`` and show its scores."""
+    import json
+
+    from bioner_fast.cli.output import print_json, print_table
+    from bioner_fast.errors import UsageError
+    from bioner_fast.experiments.general.make import GeneralConfig, make_general
+
+    if names != ["general"]:
+        raise UsageError("experiment general: it goes with no other experiment")
+    if data is None or pubtator is None or vectors is None:
+        raise UsageError("experiment general: give --data, --pubtator and --vectors")
+    config = GeneralConfig(
+        data=data, pubtator=pubtator, vectors=vectors, out=out, texts=tuple(texts), init_from=init_from,
+        recipe=settings, threads=threads,
+    )  # fmt: skip
+    model = make_general(config, portable_command(sys.argv[1:]))
+    scores = json.loads((out / "scores.json").read_text(encoding="utf-8"))
+    if as_json:
+        print_json({"model": str(model), "scores": scores})
+        return
+    rows = [
+        [corpus, split, kind, *(f"{values[name]:.2f}" for name in ("precision", "recall", "f1"))]
+        for split, corpora in scores.items()
+        for corpus, kinds in corpora.items()
+        for kind, values in kinds.items()
+    ]
+    print_table(["Corpus", "Split", "Type", "P", "R", "F1"], rows)
 
 
 def _store(out: Path) -> Store:

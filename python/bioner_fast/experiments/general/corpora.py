@@ -102,26 +102,33 @@ def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
         >>> joined([Part(gene, corpus, (), (), (0, 0))], ["gene", "species"]).tags()
         ['B-gene', 'B-?species']
     """
-    names: dict[str, int] = {}
-    ids = []
+    trains = []
     for part in parts:
         left = [kind for kind in types if kind not in part.source.types.values()]
         outside = f"B-{open_type(left)}" if left else "O"
-        own = [outside if name == "O" else name for name in part.train.tag_names]
-        codes = np.array([names.setdefault(name, len(names)) for name in own], np.int32)
-        ids.append(codes[part.train.tag_ids])
-    trains = [part.train for part in parts]
+        names = tuple(outside if name == "O" else name for name in part.train.tag_names)
+        trains.append(part.train.with_tags(part.train.tag_ids, names))
+    return laid_end_to_end(trains)
+
+
+def laid_end_to_end(corpora: Sequence[Corpus]) -> Corpus:
+    """Several corpora as one."""
+    names: dict[str, int] = {}
+    ids = []
+    for corpus in corpora:
+        codes = np.array([names.setdefault(name, len(names)) for name in corpus.tag_names], np.int32)
+        ids.append(codes[corpus.tag_ids])
     return Corpus(
-        StringColumn.concatenate(train.tokens for train in trains),
+        StringColumn.concatenate(corpus.tokens for corpus in corpora),
         np.concatenate(ids),
         tuple(names),
-        _laid_end_to_end([train.sentence_offsets for train in trains]),
-        _laid_end_to_end([train.document_offsets for train in trains]),
-        tuple(name for train in trains for name in train.document_ids),
+        _joined_offsets([corpus.sentence_offsets for corpus in corpora]),
+        _joined_offsets([corpus.document_offsets for corpus in corpora]),
+        tuple(name for corpus in corpora for name in corpus.document_ids),
     )
 
 
-def _laid_end_to_end(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+def _joined_offsets(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     counts = np.concatenate([np.diff(part) for part in offsets])
     result: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     return result

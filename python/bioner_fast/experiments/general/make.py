@@ -1,0 +1,217 @@
+"""The model ``general`` from corpora, vectors and raw text, in one go."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.document import Document
+from bioner_fast.errors import BionerError, UsageError
+from bioner_fast.experiments.general.corpora import Part, as_corpus, joined, laid_end_to_end, read_parts
+from bioner_fast.experiments.general.leaks import HeldBack
+from bioner_fast.experiments.general.scores import bare, judged, score
+from bioner_fast.experiments.general.silver import silver
+from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
+from bioner_fast.files import atomic_directory, sha256, write_json
+from bioner_fast.log import logger
+from bioner_fast.models.bundle import add_calibration, add_provenance
+from bioner_fast.tagging.calibration import calibration_error, fit_types
+from bioner_fast.tagging.tagger import Tagger
+from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.train import train
+
+# The corpora whose devel documents say what the scores of a head's types are worth.
+CALIBRATED_ON = {"general": ("BioRED", "BioID"), "cells": ("CRAFT",), "anatomy": ("AnatEM",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneralConfig:
+    """What the model is made from.
+
+    Attributes:
+        data: folder of folders of column files.
+        pubtator: folder of PubTator files.
+        vectors: word vectors.
+        out: folder of the work; the model comes to ``out/model``.
+        texts: raw text for silver annotations; without any there is no second stage.
+        init_from: a model or encoder that the first stage starts from.
+        recipe: settings of training (``recipes/general.toml``).
+        words: of the most frequent words of the vectors, so many are kept.
+        silver_tokens: of ``texts``.
+        epochs: of the two stages.
+        seed, threads: of training.
+        sources: the corpora.
+    """
+
+    data: Path
+    pubtator: Path
+    vectors: Path
+    out: Path
+    texts: tuple[Path, ...] = ()
+    init_from: str | None = None
+    recipe: Mapping[str, Any] | None = None
+    words: int = 80_000
+    silver_tokens: int = 700_000
+    epochs: tuple[int, int] = (2, 3)
+    seed: int = 1
+    threads: int = 1
+    sources: Sequence[Source] = SOURCES
+
+
+def make_general(config: GeneralConfig, command: str = "") -> Path:
+    """Make the model: read, hold back, train, teach with raw text, calibrate, score.
+
+    A stage that is done is not done again; one that was at work goes on where it stood. Test documents are
+    read when the model is saved, and tagged once.
+
+    Returns:
+        The bundle, ``out/model``, with the scores in ``out/scores.json``.
+
+    Raises:
+        UsageError: settings that contradict each other.
+        BionerError: a file is missing or damaged.
+    """
+    if any(number < 1 for number in config.epochs):
+        raise UsageError("--epochs: expected at least 1 for every stage")
+    parts, held = read_parts(config.data, config.pubtator, config.sources)
+    gold = config.out / "corpora" / "gold"
+    _write_tasks(gold, parts, {})
+    model = _train(config, gold, "first", config.epochs[0], config.init_from)
+    if config.texts:
+        model = _second(config, parts, held, model)
+    final = config.out / "model"
+    shutil.rmtree(final, ignore_errors=True)
+    with atomic_directory(final, manifest=False) as folder:
+        for file in model.iterdir():
+            shutil.copy2(file, folder / file.name)
+    add_calibration(final, calibration(Tagger.load(final, "cpu", config.threads), parts))
+    facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
+    add_provenance(final, facts)
+    scores = {split: score_parts(final, parts, split, config.threads) for split in ("devel", "test")}
+    add_provenance(final, {"scores": scores})
+    write_json(config.out / "scores.json", scores)
+    return final
+
+
+def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Path) -> Path:
+    """Gold and silver together, from the weights of the first stage."""
+    folder = config.out / "corpora" / "gold-and-silver"
+    if not (folder / "general" / "train.tsv").is_file():
+        tagger = Tagger.load(model, "cpu", config.threads)
+        extra = silver(
+            tagger, "general", HEADS["general"], config.texts, config.silver_tokens, held, config.seed
+        )
+        _write_tasks(folder, parts, {"general": extra})
+    return _train(config, folder, "second", config.epochs[1], str(model))
+
+
+def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus]) -> None:
+    """A task for every head; BioRED's devel documents select among its epochs."""
+    for head, types in HEADS.items():
+        mine = [part for part in parts if part.source.head == head]
+        if not mine:
+            raise BionerError(f"no corpus trains the head {head}")
+        corpus = joined(mine, types)
+        if head in extra:
+            corpus = laid_end_to_end([corpus, extra[head]])
+        target = folder / head
+        target.mkdir(parents=True, exist_ok=True)
+        corpus.write(target / "train.tsv")
+        complete = [part for part in mine if set(part.source.types.values()) == set(types)]
+        if head == "general" and complete and complete[0].devel:
+            as_corpus(complete[0].devel).write(target / "devel.tsv")
+
+
+def _train(config: GeneralConfig, tasks: Path, stage: str, epochs: int, init_from: str | None) -> Path:
+    """Train a stage, or go on with it."""
+    out = config.out / stage
+    settings: dict[str, Any] = {
+        "arch": "idcnn", "vector_precision": "int8", "max_vocab": config.words, "batch_size": 600,
+        "seed": config.seed, "threads": config.threads, **(config.recipe or {}),
+    }  # fmt: skip
+    wanted = TrainConfig(
+        **{
+            **settings,
+            "tasks": tuple(HEADS), "data": str(tasks), "vectors": str(config.vectors), "out": str(out),
+            "epochs": epochs, "init_from": init_from, "test": False,
+        }
+    )  # fmt: skip
+    begun = (out / "config.toml").is_file()
+    logger.info("%s stage: %s", stage, "going on" if begun else f"{epochs} epochs")
+    return train(wanted, resume=begun).model
+
+
+def calibration(tagger: Tagger, parts: Sequence[Part]) -> dict[str, dict[str, tuple[float, float]]]:
+    """Slope and offset of every type of every head, from devel documents that label it."""
+    result = {}
+    for head, names in CALIBRATED_ON.items():
+        found: dict[str, Any] = {}
+        for part in parts:
+            if part.source.name not in names or not part.devel:
+                continue
+            tagged = [_of_head(document, head) for document in tagger.tag(bare(part.devel))]
+            pairs = judged(part.devel, tagged, part.source.types.values())
+            # The corpus with most predictions of a type tells most about it.
+            found.update({k: v for k, v in pairs.items() if len(v[0]) > len(found.get(k, ((),))[0])})
+        if found:
+            result[head] = fit_types(found)
+    return result
+
+
+def _of_head(document: Document, head: str) -> Document:
+    passages = [replace(p, entities=[e for e in p.entities if e.task == head]) for p in document.passages]
+    return replace(document, passages=passages)
+
+
+def score_parts(model: Path, parts: Sequence[Part], split: str, threads: int) -> dict[str, Any]:
+    """Scores of the saved bundle on a split of every corpus that has it, as users get its answers.
+
+    Exact spans; documents are tagged whole (of column files, sentence by sentence).
+    """
+    tagger = Tagger.load(model, "cpu", threads)
+    result = {}
+    for part in parts:
+        gold = part.devel if split == "devel" else part.test
+        if gold:
+            types = list(dict.fromkeys(part.source.types.values()))
+            result[part.source.name] = score(tagger, gold, types)
+            logger.info("%s %s: %s", part.source.name, split, json.dumps(result[part.source.name]))
+    return result
+
+
+def reliability_of(model: Path, parts: Sequence[Part], split: str, threads: int) -> dict[str, Any]:
+    """By corpus and type, predictions of the saved bundle and their expected calibration error in percent."""
+    tagger = Tagger.load(model, "cpu", threads)
+    result: dict[str, Any] = {}
+    for part in parts:
+        gold = part.devel if split == "devel" else part.test
+        if gold:
+            pairs = judged(gold, tagger.tag(bare(gold)), part.source.types.values())
+            result[part.source.name] = {
+                kind: {"predictions": len(s), "error": round(100 * calibration_error(s, right), 2)}
+                for kind, (s, right) in pairs.items()
+            }
+    return result
+
+
+def digests(config: GeneralConfig) -> dict[str, str]:
+    """SHA-256 of everything that goes in, by file name."""
+    files: dict[str, Path] = {config.vectors.name: config.vectors}
+    for source in config.sources:
+        for name in (*source.train, *source.devel, *source.test):
+            path = config.data / f"{name}.tsv" if "/" in name else config.pubtator / name
+            files[f"{name}.tsv" if "/" in name else name] = path
+    files.update({text.name: text for text in config.texts})
+    if config.init_from is not None:
+        files["init_from"] = Path(config.init_from) / "manifest.json"
+    return {name: sha256(path) for name, path in sorted(files.items())}
+
+
+def dropped(parts: Sequence[Part]) -> dict[str, list[int]]:
+    """Documents and sentences of every corpus that were held back from training."""
+    return {part.source.name: list(part.dropped) for part in parts}
