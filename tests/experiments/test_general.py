@@ -48,9 +48,11 @@ def corpora(folder: Path) -> tuple[Path, Path, tuple[Source, ...]]:
     for i in range(30):
         gene, mouse = GENES[i % 4], MICE[i // 4 % 4]
         both.append(
-            document(100 + i, f"Loss of {gene} in {mouse} is bad.", (gene, "Gene"), (mouse, "Species"))
+            document(
+                100 + i, f"Loss of {gene} in {mouse} is bad in case {i}.", (gene, "Gene"), (mouse, "Species")
+            )
         )
-        genes.append(document(200 + i, f"Here {gene} binds in {mouse}.", (gene, "Gene")))
+        genes.append(document(200 + i, f"Here {gene} binds in {mouse}, case {i}.", (gene, "Gene")))
     leaky = document(300, f"{LONG} p53 and mice. More of Tnf.", ("p53", "Gene"), ("Tnf", "Gene"))
     write(folder / "pubtator", "Both.PubTator", *both, leaky)
     write(folder / "pubtator", "Genes.PubTator", *genes, document(500, "A same document."))
@@ -63,7 +65,7 @@ def corpora(folder: Path) -> tuple[Path, Path, tuple[Source, ...]]:
     sources = (
         Source(
             "Both", "general", {"Gene": "gene", "Species": "species"},
-            ("Both.PubTator",), test=("Test.PubTator",), cut=5,
+            ("Both.PubTator",), test=("Test.PubTator",), cut=5, calibrates=True,
         ),
         Source("Genes", "general", {"Gene": "gene"}, ("Genes.PubTator",), cut=3),
         Source("Cells", "cells", {"CL": "cell_type"}, ("Cells/train",), devel=("Cells/devel",)),
@@ -170,7 +172,7 @@ def small(tmp_path: Path) -> GeneralConfig:
             "channels": 16, "char_filters": 8, "affix_dim": 4, "batch_size": 60, "average": 0.5,
             "dropout": 0.1,
         },
-        epochs=(15, 4), silver_tokens=1000, sources=sources,
+        epochs=(15, 4, 4), silver_tokens=1000, sources=sources,
     )  # fmt: skip
 
 
@@ -194,9 +196,9 @@ def test_the_model_is_made_calibrated_and_scored(small: GeneralConfig) -> None:
     assert "Again" in silver.tokens.tolist()
     assert "particular" not in silver.tokens.tolist()
     # What is done is not done again.
-    before = (small.out / "second" / "result.json").stat().st_mtime_ns
+    before = (small.out / "third" / "result.json").stat().st_mtime_ns
     assert make_general(small, "again") == model
-    assert (small.out / "second" / "result.json").stat().st_mtime_ns == before
+    assert (small.out / "third" / "result.json").stat().st_mtime_ns == before
 
 
 def test_missing_files_and_impossible_settings_are_named(small: GeneralConfig) -> None:
@@ -204,7 +206,7 @@ def test_missing_files_and_impossible_settings_are_named(small: GeneralConfig) -
     with pytest.raises(BionerError, match=r"Test\.PubTator: there is no such file; the corpus Both"):
         make_general(small)
     with pytest.raises(UsageError, match="epochs"):
-        make_general(replace(small, epochs=(0, 1)))
+        make_general(replace(small, epochs=(1, 0, 1)))
 
 
 def test_on_the_corpora_at_hand_no_sentence_of_devel_or_test_trains(shared: Path) -> None:

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from bioner_fast.data.document import Entity
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.vocabulary import Vocabulary
-from bioner_fast.models.bundle import load_bundle, save_bundle
-from bioner_fast.tagging.resolve import to_normal_types
+from bioner_fast.models.bundle import AnswerDefaults, add_answer, load_bundle, save_bundle
+from bioner_fast.tagging.resolve import resolve, to_normal_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.train import train
-from tiny_bundle import WORDS, heads, network
+from tiny_bundle import WORDS, heads, network, save_tiny
 from tiny_corpora import small, write_task
 
 TEXT = "Familial breast cancer and TNF alpha mutation in patients with Crohn disease of the cell. " * 3
@@ -106,3 +106,27 @@ def test_train_records_it(tmp_path: Path) -> None:
     }
     # Scores are of each task by itself, in its own types.
     assert set(result.tasks) == {"d", "c"}
+
+
+def test_ranked_tasks_settle_overlaps_in_their_order() -> None:
+    tumour = Entity(0, 15, "anatomy", "cervical tumour", score=0.99, task="anatomy")
+    disease = Entity(9, 15, "disease", "tumour", score=0.6, task="general")
+    heart = Entity(20, 25, "anatomy", "heart", score=0.7, task="anatomy")
+    order = {"general": 0, "anatomy": 1}
+    assert resolve([tumour, disease, heart], "best", order) == [tumour, heart]
+    assert resolve([tumour, disease, heart], "best", order, ranked=True) == [disease, heart]
+    # Within a task nothing changes: the whole goes before its part.
+    whole = Entity(0, 15, "disease", "cervical tumour", score=0.55, task="general")
+    assert resolve([tumour, disease, whole], "best", order, ranked=True) == [whole]
+    assert resolve([tumour, disease], "keep", order, ranked=True) == [tumour, disease]
+
+
+def test_a_bundle_says_that_its_tasks_are_ranked(tmp_path: Path) -> None:
+    path = save_tiny(tmp_path / "model")
+    assert not load_bundle(path).answers.ranked
+    answer = AnswerDefaults("best", True, "general", ranked=True)
+    add_answer(path, answer)
+    assert load_bundle(path).answers == answer
+    assert {
+        e.task for e in Tagger.load(path, "cpu").tag(["Familial breast cancer (BRCA1)."])[0].entities
+    } == {"general"}

@@ -116,11 +116,13 @@ class AnswerDefaults:
         overlaps: ``best``, ``longest`` or ``keep``, see :mod:`bioner_fast.tagging.resolve`.
         document_context: whether the rest of a document is evidence.
         task: the ``task`` of all entities; None for the name of the head that found them.
+        ranked: with ``best``, entities of an earlier head go before those of a later one.
     """
 
     overlaps: str = "keep"
     document_context: bool = False
     task: str | None = None
+    ranked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,17 @@ def add_calibration(
     _rewrite(Path(path), content)
 
 
+def add_answer(path: str | os.PathLike[str], answer: AnswerDefaults) -> None:
+    """Store how a saved bundle tags where nothing else is asked for, as :func:`add_provenance` does.
+
+    Raises:
+        BionerError: the bundle is not whole.
+    """
+    content = _verified_facts(Path(path))
+    content["answer"] = asdict(answer)
+    _rewrite(Path(path), content)
+
+
 def _verified_facts(source: Path) -> dict[str, Any]:
     verify_directory(source)
     return _read_facts(source)
@@ -502,7 +515,12 @@ def _answer(facts: Mapping[str, Any] | None) -> AnswerDefaults | None:
     overlaps = str(facts["overlaps"])
     if overlaps not in ("best", "longest", "keep"):
         raise ValueError(f"unknown overlaps {overlaps!r}")
-    return AnswerDefaults(overlaps, bool(facts["document_context"]), None if task is None else str(task))
+    return AnswerDefaults(
+        overlaps,
+        bool(facts["document_context"]),
+        None if task is None else str(task),
+        bool(facts.get("ranked", False)),
+    )
 
 
 def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], table: Tensor) -> Network:

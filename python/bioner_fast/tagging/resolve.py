@@ -100,7 +100,9 @@ def chosen_types(wanted: frozenset[str], known: Iterable[str]) -> frozenset[str]
     return frozenset(result)
 
 
-def resolve(entities: list[Entity], overlaps: str, task_order: Mapping[str, int]) -> list[Entity]:
+def resolve(
+    entities: list[Entity], overlaps: str, task_order: Mapping[str, int], *, ranked: bool = False
+) -> list[Entity]:
     """Settle overlaps between the entities of one passage.
 
     ``keep`` keeps them all. Otherwise the kept ones share no character, whatever the tasks:
@@ -110,6 +112,10 @@ def resolve(entities: list[Entity], overlaps: str, task_order: Mapping[str, int]
       one that is more likely than not (:data:`LIKELY`) makes way for that. Heads are asked separate
       questions, and that a part of a name is a name too says nothing against the whole: of ``heart``
       (anatomy, .74) in ``acute decompensated heart failure`` (disease, .59) the whole is what a reader wants.
+
+    Where the tasks are ``ranked``, ``best`` settles the entities of each task first, and those of a later
+    one make way for those of an earlier, whatever their scores: a tumour is a disease to one head and a
+    part of the body to another, and both are sure.
 
     What is still equal goes by its start, then by the order of the tasks in the bundle. Annotations that the
     input brought along take no part.
@@ -125,11 +131,14 @@ def resolve(entities: list[Entity], overlaps: str, task_order: Mapping[str, int]
     if overlaps == "keep" or len(entities) < 2:
         return entities
 
-    def rank(e: Entity) -> tuple[float, float, int, int]:
+    def place(e: Entity) -> int:
+        return task_order.get(e.task or "", len(task_order))
+
+    def rank(e: Entity) -> tuple[int, float, float, int, int]:
         first, second = -(e.score or 0.0), float(e.start - e.end)
         if overlaps == "longest":
             first, second = second, first
-        return first, second, e.start, task_order.get(e.task or "", len(task_order))
+        return place(e) if ranked and overlaps == "best" else 0, first, second, e.start, place(e)
 
     kept: list[Entity] = []
 
@@ -148,6 +157,7 @@ def resolve(entities: list[Entity], overlaps: str, task_order: Mapping[str, int]
             and entity.end <= e.end
             and e.end - e.start > entity.end - entity.start
             and free(e)
+            and (not ranked or place(e) <= place(entity))
         ]
         # Of several around it the longest: the others would have to make way for that in turn.
         kept.append(min(around, key=lambda e: (e.start - e.end, rank(e))) if around else entity)

@@ -313,7 +313,7 @@ class Tagger:
         """What is told of the entities that were found in one passage."""
         if self.bundle.merge_types:
             entities = to_normal_types(entities, self.bundle.normal_types)
-        entities = resolve(entities, overlaps, order)
+        entities = resolve(entities, overlaps, order, ranked=self.bundle.answers.ranked)
         if wanted is not None or min_score > 0.0:
             entities = [
                 e

@@ -111,6 +111,20 @@ def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
     return laid_end_to_end(trains)
 
 
+def weighted(corpus: Corpus, weight: float, seed: int) -> Corpus:
+    """Every sentence so many times; of what is left of the weight, that share of the sentences.
+
+    Example:
+        >>> corpus = Corpus.from_sentences([[("a", "O")], [("b", "O")]])
+        >>> len(weighted(corpus, 2.5, 1).tokens)
+        5
+    """
+    rng = np.random.default_rng([seed, 8])
+    left = np.ones(corpus.n_sentences, np.bool_)
+    left[rng.permutation(corpus.n_sentences)[: round((weight % 1) * corpus.n_sentences)]] = False
+    return laid_end_to_end([*[corpus] * int(weight), without(corpus, left)])
+
+
 def laid_end_to_end(corpora: Sequence[Corpus]) -> Corpus:
     """Several corpora as one."""
     names: dict[str, int] = {}

@@ -12,21 +12,28 @@ from typing import Any
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.experiments.general.corpora import Part, as_corpus, joined, laid_end_to_end, read_parts
+from bioner_fast.experiments.general.corpora import (
+    Part,
+    as_corpus,
+    joined,
+    laid_end_to_end,
+    read_parts,
+    weighted,
+)
 from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, judged, score
 from bioner_fast.experiments.general.silver import silver
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
 from bioner_fast.files import atomic_directory, sha256, write_json
 from bioner_fast.log import logger
-from bioner_fast.models.bundle import add_calibration, add_provenance
+from bioner_fast.models.bundle import AnswerDefaults, add_answer, add_calibration, add_provenance
 from bioner_fast.tagging.calibration import calibration_error, fit_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train
 
-# The corpora whose devel documents say what the scores of a head's types are worth.
-CALIBRATED_ON = {"general": ("BioRED", "BioID"), "cells": ("CRAFT",), "anatomy": ("AnatEM",)}
+# How the model tags: its heads answer together, under its name, and BioRED's types go before the others.
+ANSWER = AnswerDefaults(overlaps="best", document_context=True, task="general", ranked=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +50,7 @@ class GeneralConfig:
         recipe: settings of training (``recipes/general.toml``).
         words: of the most frequent words of the vectors, so many are kept.
         silver_tokens: of ``texts``.
-        epochs: of the two stages.
+        epochs: of the three stages.
         seed, threads: of training.
         sources: the corpora.
     """
@@ -57,7 +64,7 @@ class GeneralConfig:
     recipe: Mapping[str, Any] | None = None
     words: int = 80_000
     silver_tokens: int = 700_000
-    epochs: tuple[int, int] = (2, 3)
+    epochs: tuple[int, int, int] = (2, 3, 4)
     seed: int = 1
     threads: int = 1
     sources: Sequence[Source] = SOURCES
@@ -84,14 +91,18 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     model = _train(config, gold, "first", config.epochs[0], config.init_from)
     if config.texts:
         model = _second(config, parts, held, model)
+    last = config.out / "corpora" / "weighted"
+    _write_tasks(last, [_weighted(part, config.seed) for part in parts], {})
+    model = _train(config, last, "third", config.epochs[2], str(model))
     final = config.out / "model"
     shutil.rmtree(final, ignore_errors=True)
     with atomic_directory(final, manifest=False) as folder:
         for file in model.iterdir():
             shutil.copy2(file, folder / file.name)
     add_calibration(final, calibration(Tagger.load(final, "cpu", config.threads), parts))
+    add_answer(final, ANSWER)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
-    add_provenance(final, facts)
+    add_provenance(final, {**facts, "config": portable_config(final)})
     scores = {split: score_parts(final, parts, split, config.threads) for split in ("devel", "test")}
     add_provenance(final, {"scores": scores})
     write_json(config.out / "scores.json", scores)
@@ -108,6 +119,10 @@ def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Pat
         )
         _write_tasks(folder, parts, {"general": extra})
     return _train(config, folder, "second", config.epochs[1], str(model))
+
+
+def _weighted(part: Part, seed: int) -> Part:
+    return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
 def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus]) -> None:
@@ -149,10 +164,10 @@ def _train(config: GeneralConfig, tasks: Path, stage: str, epochs: int, init_fro
 def calibration(tagger: Tagger, parts: Sequence[Part]) -> dict[str, dict[str, tuple[float, float]]]:
     """Slope and offset of every type of every head, from devel documents that label it."""
     result = {}
-    for head, names in CALIBRATED_ON.items():
+    for head in HEADS:
         found: dict[str, Any] = {}
         for part in parts:
-            if part.source.name not in names or not part.devel:
+            if part.source.head != head or not part.source.calibrates or not part.devel:
                 continue
             tagged = [_of_head(document, head) for document in tagger.tag(bare(part.devel))]
             pairs = judged(part.devel, tagged, part.source.types.values())
@@ -197,6 +212,17 @@ def reliability_of(model: Path, parts: Sequence[Part], split: str, threads: int)
                 for kind, (s, right) in pairs.items()
             }
     return result
+
+
+def portable_config(model: Path) -> dict[str, Any]:
+    """The settings of a bundle's training, with the last part of every path: what others may read."""
+    content = json.loads((model / "bundle.json").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = content["provenance"]["config"]
+    paths = ("data", "vectors", "init_from", "out")
+    return {
+        name: Path(value).name if name in paths and isinstance(value, str) else value
+        for name, value in settings.items()
+    }
 
 
 def digests(config: GeneralConfig) -> dict[str, str]:

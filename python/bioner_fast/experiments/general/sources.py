@@ -32,6 +32,8 @@ class Source:
         cut: documents cut from ``train`` for development.
         keep: documents of ``train`` with entities that are used, None for all.
         bare: share of the documents of ``train`` without entities that are used.
+        calibrates: whether its devel documents say what the scores of its types are worth.
+        weight: how often its sentences come in the last stage, which settles what BioRED says of its types.
         group: leading characters of a document's id that name its article; documents of one are cut together.
     """
 
@@ -44,6 +46,8 @@ class Source:
     cut: int = 0
     keep: int | None = None
     bare: float = 1.0
+    calibrates: bool = False
+    weight: float = 0.4
     group: int | None = None
 
 
@@ -57,7 +61,7 @@ _BIORED = {
 SOURCES = (
     Source(
         "BioRED", "general", _BIORED,
-        ("BioRED_TrainDev.PubTator",), test=("BioRED_Test.PubTator",), cut=80,
+        ("BioRED_TrainDev.PubTator",), test=("BioRED_Test.PubTator",), cut=80, weight=3.0, calibrates=True,
     ),
     Source("NLM-Gene", "general", {"Gene": "gene"}, ("NLMgene_Train.PubTator",), cut=60),
     Source(
@@ -70,7 +74,7 @@ SOURCES = (
     ),
     Source(
         "BioID", "general", {"CellLine": "cell_line"},
-        ("BioID_Train_revision.PubTator",), cut=1000, keep=1500, bare=0.1, group=7,
+        ("BioID_Train_revision.PubTator",), cut=1000, keep=1500, bare=0.1, group=7, calibrates=True,
     ),
     Source(
         "BC5CDR", "general", {"Chemical": "chemical", "Disease": "disease"},
@@ -82,10 +86,11 @@ SOURCES = (
     ),
     Source(
         "AnatEM", "anatomy", {"Anatomy": "anatomy"},
-        ("AnatEM-IOB/train",), devel=("AnatEM-IOB/devel",), test=("AnatEM-IOB/test",),
+        ("AnatEM-IOB/train",), devel=("AnatEM-IOB/devel",), test=("AnatEM-IOB/test",), calibrates=True,
     ),
     Source(
         "CRAFT", "cells", {"CL": "cell_type"},
         ("CRAFT-IOB/train",), devel=("CRAFT-IOB/devel",), test=("CRAFT-IOB/test",), bare=0.5,
+        calibrates=True,
     ),
 )  # fmt: skip
