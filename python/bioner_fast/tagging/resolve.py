@@ -145,9 +145,9 @@ def resolve(
     def free(e: Entity) -> bool:
         return all(e.end <= other.start or other.end <= e.start for other in kept)
 
-    ranked = sorted(entities, key=rank)
-    likely = [e for e in ranked if (e.score or 0.0) >= LIKELY] if overlaps == "best" else []
-    for entity in ranked:
+    in_order = sorted(entities, key=rank)
+    likely = [e for e in in_order if (e.score or 0.0) >= LIKELY] if overlaps == "best" else []
+    for entity in in_order:
         if not free(entity):
             continue
         around = [
