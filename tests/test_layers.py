@@ -16,7 +16,7 @@ LAYERS = [
     {"ops"},
     {"models"},
     {"training", "tagging", "pretraining"},
-    {"experiments"},
+    {"experiments", "integrations", "serve"},
     {"cli"},
 ]
 ORDER = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -53,13 +53,14 @@ def _register() -> None:
         info,
         models,
         pretrain,
+        serve,
         tag,
         train,
         vectors,
     )
 
     for command in (
-        train, pretrain, evaluate, tag, convert, data, vectors, experiment, benchmark, models, info,
+        train, pretrain, evaluate, tag, serve, convert, data, vectors, experiment, benchmark, models, info,
     ):  # fmt: skip
         command.register(app)
 

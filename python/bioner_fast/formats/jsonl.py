@@ -304,7 +304,7 @@ class Writer:
             FormatError: a score is not finite.
         """
         try:
-            line = json.dumps(_record(document), ensure_ascii=False, allow_nan=False)
+            line = json.dumps(document_record(document), ensure_ascii=False, allow_nan=False)
         except ValueError as error:
             raise FormatError(self._reporter.path, f"document {document.id}: {error}") from None
         self._stream.write(utf8(line) + b"\n")
@@ -313,7 +313,8 @@ class Writer:
         """Nothing follows the last line."""
 
 
-def _record(document: Document) -> dict[str, object]:
+def document_record(document: Document) -> dict[str, object]:
+    """A document as the object on its line."""
     native = document.native if isinstance(document.native, JsonRecord) else None
     record: dict[str, object] = {"id": document.id if native is None else native.id, "text": document.text}
     record["entities"] = [_entity_record(entity) for entity in document.iter_entities()]

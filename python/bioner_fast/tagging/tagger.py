@@ -26,6 +26,7 @@ from bioner_fast.models.bundle import Bundle, load_bundle
 from bioner_fast.resources import DEFAULT_MODEL, find_model
 from bioner_fast.tagging.borders import no_names, whole
 from bioner_fast.tagging.context import use_context
+from bioner_fast.tagging.documents import Documents
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
 from bioner_fast.tagging.resolve import Answer, chosen_types, resolve, to_normal_types, type_names
 
@@ -133,7 +134,7 @@ class Tagger:
         document_context: str = "auto",
         abbreviations: bool = False,
         keep_tokens: bool = False,
-    ) -> list[Document]:
+    ) -> Documents:
         """Tag texts or documents; for large inputs see :func:`bioner_fast.tagging.stream.tag_stream`.
 
         Args:
@@ -151,9 +152,9 @@ class Tagger:
             keep_tokens: give every document its tokens and tags, as column files need them.
 
         Returns:
-            A document for every text, in order. Entities have ``start``, ``end`` (code points of the
-            document), ``type``, ``text``, ``task`` and ``score``, the probability of the span under the
-            model.
+            A document for every text, in order, used like a list; data frames read it. Entities have
+            ``start``, ``end`` (code points of the document), ``type``, ``text``, ``task`` and ``score``, the
+            probability of the span under the model.
 
         Raises:
             TypeError: ``texts`` is one string, or holds something else than strings and documents.
@@ -166,7 +167,7 @@ class Tagger:
         answer = Answer(
             "best" if merge else overlaps, type_names(types), min_score, document_context, abbreviations
         )
-        result: list[Document] = []
+        result = Documents()
         for batch in batches(as_documents(texts), batch_tokens):
             result += self.finish(self.prepare(batch), answer, keep_tokens=keep_tokens)
         return result

@@ -206,7 +206,7 @@ def reliability_of(model: Path, parts: Sequence[Part], split: str, threads: int)
     for part in parts:
         gold = part.devel if split == "devel" else part.test
         if gold:
-            pairs = judged(gold, tagger.tag(bare(gold)), part.source.types.values())
+            pairs = judged(gold, list(tagger.tag(bare(gold))), part.source.types.values())
             result[part.source.name] = {
                 kind: {"predictions": len(s), "error": round(100 * calibration_error(s, right), 2)}
                 for kind, (s, right) in pairs.items()

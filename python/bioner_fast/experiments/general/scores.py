@@ -87,7 +87,7 @@ def _places(document: Document, kind: str) -> set[tuple[tuple[int, int], ...]]:
 
 def score(tagger: Tagger, gold: Sequence[Document], types: Iterable[str], **how: Any) -> dict[str, Any]:
     """Tag documents and compare: by type, and together where there are several types."""
-    counts = compare(gold, tagger.tag(bare(gold), **how), types)
+    counts = compare(gold, list(tagger.tag(bare(gold), **how)), types)
     result = {kind: one.to_json() for kind, one in counts.items()}
     if len(counts) > 1:
         result["overall"] = sum(counts.values(), Counts()).to_json()
