@@ -6,17 +6,28 @@ import contextlib
 import gzip
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from bioner_fast.errors import BionerError, FormatError, WriteError, describe_os_error
+from bioner_fast.temporary import (
+    delete,
+    exchange,
+    hold,
+    make_temporary,
+    name_aside,
+    remove_leftovers,
+    tidy_beside,
+)
 
 MANIFEST_NAME = "manifest.json"
+# What reading JSON that somebody damaged may raise, from the text to the values taken out of it.
+DAMAGED = (ValueError, KeyError, IndexError, TypeError, AttributeError, OverflowError, RecursionError)
 # Paths that mean what this process has open already, whatever that is.
 _OPENED = re.compile(r"/dev/(?:stdout|stderr|fd/([0-9]+))")
 # What Python makes of bytes in file names that are not UTF-8; it has no UTF-8.
@@ -72,8 +83,9 @@ def _open_stream(path: Path) -> int:
 def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[Any]]:
     """Open a temporary file beside ``path`` and rename it there when the block ends without an error.
 
-    Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was. A symbolic
-    link stays one, the file it leads to is replaced. Devices and pipes are written to directly.
+    Text is UTF-8 with ``\\n`` line ends. A failed or killed block leaves ``path`` as it was, and what a
+    killed one left beside it is removed by the next. A symbolic link stays one, the file it leads to is
+    replaced. Devices and pipes are written to directly.
 
     Raises:
         BionerError: nothing can be written beside ``path``.
@@ -95,17 +107,22 @@ def atomic_write(path: str | os.PathLike[str], mode: str = "w") -> Iterator[IO[A
         if target.is_symlink():
             target = Path(os.path.realpath(target))
         target.parent.mkdir(parents=True, exist_ok=True)
-        fd, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        tidy_beside(target)
+        temporary, held = make_temporary(target, folder=False)
+        assert held is not None
     try:
-        with os.fdopen(fd, **how) as stream:
+        with os.fdopen(held, **how) as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files private; give the result the mode that open() would have given it.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, target)
+            # mkstemp makes files private; give the result the mode that open() would have given it.
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            if os.name != "nt":  # still locked: nobody takes it for a leftover
+                os.replace(temporary, target)
+        if os.name == "nt":
+            os.replace(temporary, target)
         _fsync_directory(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -140,6 +157,39 @@ def is_hidden(name: str) -> bool:
         (True, False)
     """
     return (name.startswith(".") and name.strip(".") != "") or name == "__MACOSX"
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    if not math.isfinite(value):
+        raise ValueError(f"{number[:20]} is out of range")
+    return value
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of JSON text; what comes out of it is not checked.
+
+    Raises:
+        ValueError: it is no JSON, not UTF-8, nested too deeply, or a number in it is out of range.
+
+    Example:
+        >>> parse_json('{"a": [1, 2.5]}')
+        {'a': [1, 2.5]}
+    """
+    try:
+        return json.loads(text, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """As :func:`parse_json`, of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: as there.
+    """
+    return parse_json(Path(path).read_bytes())
 
 
 def walk(
@@ -194,10 +244,12 @@ def atomic_directory(
         raise BionerError(
             f"{target} is a device or a pipe, and a folder is to be written; choose another name"
         )
+    recover(target)
     refuse_existing(target, force=force)
     with _naming(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        tidy_beside(target)
+        temporary, held = make_temporary(target, folder=True)
     try:
         yield temporary
         if manifest:
@@ -209,18 +261,39 @@ def atomic_directory(
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        if held is not None:
+            os.close(held)
 
 
 def replace_directory(source: Path, target: Path) -> None:
-    """Rename folder ``source`` to ``target``; an old ``target`` is moved aside first and then deleted."""
-    old: Path | None = None
-    if target.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".old", dir=target.parent))
-        os.replace(target, old / target.name)
-    os.replace(source, target)
+    """Rename folder ``source`` to ``target``; an old ``target`` is deleted.
+
+    Where the system can exchange two names, ``target`` is the old folder or the new one at every moment.
+    Elsewhere the old one is moved aside first, and :func:`recover` puts it back after a kill in between.
+    """
+    if not os.path.lexists(target):
+        os.replace(source, target)
+        _fsync_directory(target.parent)
+        return
+    aside = source
+    if not exchange(source, target):
+        aside = name_aside(target)
+        with hold(target):  # nobody puts it back meanwhile
+            os.replace(target, aside)
+            os.replace(source, target)
     _fsync_directory(target.parent)
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+    delete(aside)
+
+
+def recover(path: str | os.PathLike[str]) -> None:
+    """Put a folder back that a killed process had moved aside and not yet replaced.
+
+    Only where names cannot be exchanged (see :func:`replace_directory`) can that have happened.
+    """
+    target = Path(path)
+    if not os.path.lexists(target) and target.name:
+        remove_leftovers(target.parent, [target.name])
 
 
 def write_manifest(folder: Path) -> None:
@@ -246,6 +319,7 @@ def verify_directory(path: str | os.PathLike[str], required: Iterable[str] = ())
     """
     folder = Path(path)
     manifest = folder / MANIFEST_NAME
+    recover(folder)
     if not folder.is_dir():
         raise BionerError(f"{folder} is not a folder")
     if not manifest.is_file():
@@ -253,9 +327,9 @@ def verify_directory(path: str | os.PathLike[str], required: Iterable[str] = ())
             f"{folder} has no {MANIFEST_NAME}: it is not a folder written by bioner-fast, or not whole"
         )
     try:
-        files = json.loads(manifest.read_text(encoding="utf-8"))["files"]
-        entries = [(name, int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        files = read_json(manifest)["files"]
+        entries = [(str(name), int(entry["bytes"]), str(entry["sha256"])) for name, entry in files.items()]
+    except DAMAGED:
         raise FormatError(manifest, "expected JSON with the size and SHA-256 of every file") from None
     for name in sorted(set(required) - {name for name, _, _ in entries}):
         if not (folder / name).is_file():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -68,9 +69,43 @@ def _register() -> None:
 def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 wrong usage, 1 anything else, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _open_closed_streams()
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
-    sys.exit(run(arguments, debug=debug))
+    status = run(arguments, debug=debug)
+    try:
+        sys.stdout.flush()
+    except OSError as error:  # Python would tell it at its end, in lines of its own
+        if status == 0 and not isinstance(error, BrokenPipeError):
+            status = _fail(_describe(error), 1)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    sys.exit(status)
+
+
+def _open_closed_streams() -> None:
+    """Put something in the place of standard streams that whoever called us has closed.
+
+    Else their numbers would go to the next files that are opened. What is put there cannot be read (input) or
+    written (output), as what is closed; what is told on stderr goes nowhere.
+    """
+    for number, name, way, mode in (
+        (0, "stdin", os.O_WRONLY, "r"),
+        (1, "stdout", os.O_RDONLY, "w"),
+        (2, "stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, way)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
+def _describe(error: OSError) -> str:
+    if error.errno == errno.EBADF and error.filename is None:
+        return "standard input or output is closed; name a file instead"
+    return describe_os_error(error)
 
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
@@ -111,7 +146,7 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
     except OSError as error:
         if debug:
             raise
-        return _fail(describe_os_error(error), 1)
+        return _fail(_describe(error), 1)
     except (BionerError, MemoryError) as error:
         if debug:
             raise

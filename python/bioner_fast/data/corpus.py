@@ -288,7 +288,7 @@ def _contents(path: str | os.PathLike[str], threads: int) -> bytes | npt.NDArray
 
 def _unpacked(data: _Bytes, path: str) -> _Bytes | bytes:
     """``data``, decompressed if it is gzip."""
-    if bytes(data[:2]) != GZIP:
+    if bytes(data[:2]) != GZIP and len(data):
         return data
     return decompressed(io.BytesIO(bytes(data)), path).read()
 

@@ -62,7 +62,10 @@ class _Worker:
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with open(self.log, "a", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "bioner_fast.experiments.worker"],
+                    [
+                        *(sys.executable, "-m", "bioner_fast.lifeline"),
+                        *(str(os.getpid()), "bioner_fast.experiments.worker"),
+                    ],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
+from bioner_fast import lifeline
 from bioner_fast.data.tasks import load_task
 from bioner_fast.errors import BionerError
 from bioner_fast.experiments.contamination import Seen, write_without
@@ -40,6 +41,7 @@ def main() -> None:
     logging.getLogger("bioner_fast").setLevel(logging.INFO)
     jobs: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(sys.stdin, jobs), daemon=True).start()
+    lifeline.untie()
     while True:
         job = json.loads(jobs.get())
         try:

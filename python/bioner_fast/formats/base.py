@@ -206,11 +206,18 @@ class _CheckedGzip(io.RawIOBase):
 
 
 def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
-    """A buffered reader with ``peek``; gzip is recognised by its first two bytes, not by the name."""
+    """A buffered reader with ``peek``; gzip is recognised by its first two bytes, not by the name.
+
+    Raises:
+        FormatError: an empty file is called ``.gz``, which no compressed file is.
+    """
     buffered = (
         stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
     )
-    if buffered.peek(2)[:2] != GZIP:
+    head = buffered.peek(2)[:2]
+    if not head and path.lower().endswith((".gz", ".tgz")):
+        raise FormatError(path, "the file is empty, not even compressed; fetch it again")
+    if head != GZIP:
         return buffered
     return io.BufferedReader(_CheckedGzip(cast(BinaryIO, buffered), path), _CHUNK)
 

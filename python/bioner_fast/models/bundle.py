@@ -16,7 +16,7 @@ misread a bundle; this reader refuses newer ones and keeps reading all older one
 
 from __future__ import annotations
 
-import json
+import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,15 @@ from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.features.folding import FOLDING_VERSION
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.features.word_forms import WORD_FORMS_VERSION
-from bioner_fast.files import MANIFEST_NAME, atomic_directory, verify_directory, write_json
+from bioner_fast.files import (
+    DAMAGED,
+    MANIFEST_NAME,
+    atomic_directory,
+    read_json,
+    recover,
+    verify_directory,
+    write_json,
+)
 from bioner_fast.log import logger
 from bioner_fast.models.decoders import DECODERS
 from bioner_fast.models.registry import build_network
@@ -375,15 +383,16 @@ def _size(folder: Path) -> int:
 
 def _read_facts(folder: Path) -> dict[str, Any]:
     path = folder / _FACTS
+    recover(folder)
     if not folder.is_dir():
         raise BionerError(f"{folder}: no such folder; name the model folder that training wrote")
     if not path.is_file():
         hint = f"; did you mean {folder / 'model'}?" if (folder / "model" / _FACTS).is_file() else ""
         raise BionerError(f"{folder} is not a model: it has no {_FACTS}{hint}")
     try:
-        facts = json.loads(path.read_text(encoding="utf-8"))
+        facts = read_json(path)
         version = facts["format_version"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except DAMAGED:
         raise FormatError(path, 'expected a JSON object with "format_version"') from None
     if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise FormatError(path, f"expected format_version to be a whole number from 1, found {version!r}")
@@ -421,7 +430,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Bundle:
         return _assemble(folder, facts)
     except BionerError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+    except (*DAMAGED, RuntimeError, MemoryError) as error:
         detail = " ".join(f"{type(error).__name__}: {error}".split())
         raise FormatError(
             folder / _FACTS, f"the bundle's parts do not fit together ({detail[:300]})"
@@ -440,8 +449,8 @@ def read_outline(path: str | os.PathLike[str]) -> tuple[Network, tuple[str, ...]
         with torch.device("meta"):
             network = build_network(facts["network"])
         return network, tuple(map(str, (facts.get("inference") or {}).get("allowed", ())))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise FormatError(Path(path, _FACTS), f"expected a network ({error})") from error
+    except (*DAMAGED, RuntimeError, MemoryError) as error:
+        raise FormatError(Path(path, _FACTS), f"expected a network ({str(error)[:300]})") from error
 
 
 def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
@@ -469,6 +478,8 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     if table.shape[0] != len(vocabulary) + 2:
         raise ValueError(f"{len(vocabulary)} words, but {table.shape[0]} rows of vectors")
     state = {name: value for name, value in weights.items() if not name.startswith(_TABLE)}
+    _check_finite(folder / _EMBEDDINGS, {"weight": table})
+    _check_finite(folder / _WEIGHTS, weights)
     network = _build(facts["network"], state, table)
     outputs = [(head.name, len(head.tagset.names)) for head in tasks]
     if outputs != list(network.shape.tasks):
@@ -480,6 +491,7 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
     if (measured := facts.get("inference")) is not None:
         scores = {str(task): dict(values) for task, values in measured["devel"].items()}
         ranges = load_tensors(folder / _INFERENCE)
+        _check_finite(folder / _INFERENCE, ranges)
         inference = Inference(ranges, scores, tuple(map(str, measured["allowed"])))
     names = {
         str(kind): str(normal)
@@ -491,6 +503,8 @@ def _assemble(folder: Path, facts: Mapping[str, Any]) -> Bundle:
         str(head): {str(kind): (float(slope), float(offset)) for kind, (slope, offset) in types.items()}
         for head, types in facts.get("calibration", {}).items()
     }
+    if not all(math.isfinite(n) for types in calibration.values() for pair in types.values() for n in pair):
+        raise ValueError("a calibration is not finite")
     answer = _answer(facts.get("answer"))
     return Bundle(
         folder,
@@ -521,6 +535,22 @@ def _answer(facts: Mapping[str, Any] | None) -> AnswerDefaults | None:
         None if task is None else str(task),
         bool(facts.get("ranked", False)),
     )
+
+
+def _check_finite(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Refuse numbers that would make every score NaN, and every answer none.
+
+    Raises:
+        FormatError: a tensor holds NaN or an infinity; the tables of decoders may hold logarithms of 0.
+    """
+    for name, values in tensors.items():
+        if not values.is_floating_point() or not values.numel():
+            continue
+        least, most = values.float().aminmax()
+        low = float("-inf") if name.startswith(_TABLE) else torch.finfo(torch.float32).min
+        # NaN is in no order.
+        if not (float(least) >= low and float(most) < float("inf")):
+            raise FormatError(path, f"{name} holds numbers that are not finite; train the model anew")
 
 
 def _build(config: Mapping[str, Any], weights: Mapping[str, Tensor], table: Tensor) -> Network:
@@ -560,8 +590,20 @@ def _strings(buffer: NDArray[Any], offsets: NDArray[Any], path: Path) -> StringC
 
 def _task_head(entry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TaskHead:
     scheme = None if entry["scheme"] is None else Scheme(entry["scheme"])
+    for name in (*entry["tags"], *entry["types"], entry["name"], entry["kind"]):
+        if not isinstance(name, str):
+            raise TypeError(f"expected text as a name, found {name!r}")
     tagset = TagSet(tuple(entry["tags"]), scheme, tuple(entry["types"]))
     if entry["decoder"] not in DECODERS:
         raise ValueError(f"unknown decoder {entry['decoder']!r}")
+    if scheme is not None:
+        prefixes = "BIES" if scheme is Scheme.IOBES else "BI"
+        missing = [f"{p}-{t}" for t in tagset.types for p in prefixes if f"{p}-{t}" not in tagset.names]
+        if missing or "O" not in tagset.names:
+            raise ValueError(f"the tags lack {missing[0] if missing else 'O'}")
     tables = {name: weights[f"{_TABLE}{entry['name']}.{name}"] for name in entry["tables"]}
+    k = len(tagset.names)
+    for name, table in tables.items():
+        if not table.is_floating_point() or tuple(table.shape) != ((k, k) if name == "transitions" else (k,)):
+            raise ValueError(f"the decoder's table {name} is {table.dtype} {list(table.shape)} for {k} tags")
     return TaskHead(str(entry["name"]), tagset, str(entry["kind"]), str(entry["decoder"]), tables)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from bioner_fast.errors import FormatError
+from bioner_fast.files import DAMAGED
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -22,15 +23,17 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read a file.
+    """Read a file into memory: a mapped one would kill the process when somebody cuts it short.
 
     Raises:
+        OSError: it cannot be read.
         FormatError: it is no safetensors file.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
+    data = path.read_bytes()
     try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise FormatError(path, f"expected a safetensors file ({error})") from None
+        return load(data)
+    except (SafetensorError, *DAMAGED) as error:
+        raise FormatError(path, f"expected a safetensors file ({str(error)[:200]})") from None

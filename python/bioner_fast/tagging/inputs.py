@@ -22,6 +22,7 @@ from bioner_fast.formats.registry import (
     read_documents,
 )
 from bioner_fast.log import logger
+from bioner_fast.tagging.manifest import JOURNAL_NAME
 
 STANDARD = "-"
 ERRORS_NAME = "errors.ndjson"
@@ -176,7 +177,8 @@ def output_names(inputs: Sequence[Input], format: str) -> list[str]:
         if first.setdefault(name, index) != index:
             before, here = inputs[first[name]].path, inputs[index].path
             raise UsageError(f"{before} and {here} would both be written to {name}")
-        if name in (MANIFEST_NAME, ERRORS_NAME):
+        # Some file systems take upper and lower case for the same.
+        if name.casefold() in (MANIFEST_NAME, ERRORS_NAME, JOURNAL_NAME):
             raise UsageError(
                 f"{inputs[index].path} would be written to {name}, which is the run's own; rename it"
             )

@@ -10,18 +10,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from bioner_fast import __version__
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import MANIFEST_NAME, atomic_write, sha256, to_json, walk, write_json
+from bioner_fast.files import (
+    DAMAGED,
+    MANIFEST_NAME,
+    atomic_write,
+    parse_json,
+    read_json,
+    sha256,
+    to_json,
+    walk,
+    write_json,
+)
 from bioner_fast.tagging.problems import BadDocument
+from bioner_fast.temporary import locked_folder
 
 JOURNAL_NAME = ".journal.jsonl"
 RUN_VERSION = 1
@@ -138,12 +147,8 @@ class RunFolder:
         self.done: dict[str, ShardRecord] = {}
         self.resuming = False
         self._journal: IO[str] | None = None
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise BionerError(f"{folder} cannot be made: {error.strerror}; choose another place") from None
         self._stack = contextlib.ExitStack()
-        self._stack.enter_context(_locked(folder))
+        self._stack.enter_context(locked_folder(folder, "another run"))
         try:
             self._open(resume, force)
         except BaseException:
@@ -230,27 +235,6 @@ class RunFolder:
             self._stack.close()
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the folder against other processes; the system lets go when the process ends, however it ends."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise BionerError(f"{folder} is being written by another run; wait for it or stop it") from None
-        except OSError:  # some network file systems know no locks
-            pass
-        yield
-    finally:
-        os.close(fd)
-
-
 Run = tuple[Mapping[str, Any], list[ShardRecord]]
 
 
@@ -258,20 +242,27 @@ def _read_journal(path: Path) -> Run:
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     # What follows the last line end was cut short, and its input counts as not done.
     try:
-        records = [json.loads(line) for line in lines[:-1]]
-        return records[0], [ShardRecord.from_json(record) for record in records[1:]]
-    except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+        records = [parse_json(line) for line in lines[:-1]]
+        return _checked(records[0]), [ShardRecord.from_json(record) for record in records[1:]]
+    except DAMAGED:
         raise FormatError(path, "expected the journal of a run; begin again with --force") from None
 
 
 def _read_manifest(path: Path) -> Run:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return content, [ShardRecord.from_json(record) for record in content["inputs"]]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        content = read_json(path)
+        return _checked(content), [ShardRecord.from_json(record) for record in content["inputs"]]
+    except DAMAGED:
         raise FormatError(
             path, "expected the manifest of a tagging run; choose another folder or pass --force"
         ) from None
+
+
+def _checked(identity: Any) -> Mapping[str, Any]:
+    """What :func:`run_identity` gave, as far as :func:`difference` looks at it; TypeError otherwise."""
+    if not all(isinstance(part, dict) for part in (identity, identity["model"], identity["settings"])):
+        raise TypeError("expected objects")
+    return cast("Mapping[str, Any]", identity)
 
 
 def digest_input(path: str) -> tuple[int, str]:

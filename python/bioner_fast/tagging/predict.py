@@ -15,10 +15,12 @@ from torch import Tensor
 
 from bioner_fast.data.schemes import decode_spans
 from bioner_fast.data.strings import StringColumn
+from bioner_fast.errors import FormatError
 from bioner_fast.features.capitalization import capitalization
 from bioner_fast.features.pictographs import pictographs
 from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import WordForms, word_forms
+from bioner_fast.files import DAMAGED
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
 from bioner_fast.models.engine import Engine, Tokens
@@ -100,7 +102,16 @@ class Predictor:
         self._engine: Engine | None = None
         if engine:
             ranges = ranges_of(bundle) if self.precision == "int8" else None
-            self._engine = build_engine(bundle.network, self.precision, ranges, threads)
+            try:
+                self._engine = build_engine(bundle.network, self.precision, ranges, threads)
+            except (*DAMAGED, RuntimeError) as error:
+                if ranges is None:
+                    raise
+                detail = " ".join(str(error).split())[:200]
+                raise FormatError(
+                    bundle.path,
+                    f"its ranges for int8 do not fit its network ({detail}); use another --precision",
+                ) from error
         else:
             self._blocks = BlockNetwork(bundle.network, device, self.precision)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -16,18 +16,18 @@ from bioner_fast.files import MANIFEST_NAME, sha256
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.tagging.inputs import ERRORS_NAME, STANDARD, Input, output_names
-from bioner_fast.tagging.manifest import RunFolder, ShardRecord, digest_input, run_identity
+from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, ShardRecord, digest_input, run_identity
 from bioner_fast.tagging.precision import foresee
 from bioner_fast.tagging.problems import BadDocument, write_errors
 from bioner_fast.tagging.shards import Shard, TaggerSettings, TagOptions, check_output, tag_shard
 from bioner_fast.tagging.tagger import Tagger, pick_device
 from bioner_fast.tagging.workers import Workers
+from bioner_fast.temporary import remove_leftovers
 
 # Seconds between notes of how far a run is.
 _NOTE_EVERY = 10.0
 # Bad documents that are told one by one as they are found; all are in the errors file.
 _TOLD = 20
-_TEMPORARY = re.compile(r"\.(.+)\.[a-z0-9_]{8}\.tmp", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -137,7 +137,7 @@ def tag_files(
         elif work:
             done = _here(tagger or settings.load(), work, options, stdin)
         begun = time.perf_counter()
-        _clear(plan)
+        _clear(plan, folder)
         run.begin(list(kept.values()))
         progress = _Progress(len(inputs), len(kept))
         for position, record in done:
@@ -217,14 +217,13 @@ def _kept(
     }
 
 
-def _clear(plan: Sequence[Shard]) -> None:
-    """Delete what killed runs left half-written; we hold the folder, so nobody is writing it."""
-    targets = {(shard.target.parent, shard.target.name) for shard in plan}
-    for parent in {parent for parent, _ in targets}:
-        for file in parent.glob(".*.tmp") if parent.is_dir() else ():
-            match = _TEMPORARY.fullmatch(file.name)
-            if match is not None and (parent, match.group(1)) in targets:
-                file.unlink(missing_ok=True)
+def _clear(plan: Sequence[Shard], folder: Path) -> None:
+    """Delete what killed runs left half-written."""
+    names = defaultdict(set, {folder: {MANIFEST_NAME, ERRORS_NAME, JOURNAL_NAME}})
+    for shard in plan:
+        names[shard.target.parent].add(shard.target.name)
+    for parent, own in names.items():
+        remove_leftovers(parent, own)
 
 
 class _Progress:

@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection, wait
 from types import FrameType
 from typing import Any, NoReturn
 
+from bioner_fast import lifeline
 from bioner_fast.errors import BionerError
 from bioner_fast.log import logger
 from bioner_fast.tagging.manifest import ShardRecord
@@ -54,13 +55,17 @@ class Workers:
             for index in range(number):
                 here, there = context.Pipe()
                 process = context.Process(
-                    target=_serve,
-                    args=(there, settings, options, index % gpus if gpus else None),
+                    target=lifeline.start,
+                    args=(os.getpid(), __name__, "_serve", there),
                     name=f"bioner-worker-{index + 1}",
                 )
                 process.start()
                 there.close()
                 self._workers.append(_Worker(process, here))
+                # Not among the arguments: a worker ties itself to this process before it imports what
+                # these are.
+                with contextlib.suppress(OSError):  # it has ended; that is found below
+                    here.send((settings, options, index % gpus if gpus else None))
             waiting = list(self._workers)
             while waiting:  # all have loaded the model
                 worker, _ = self._next(waiting)
@@ -154,12 +159,16 @@ class _ToParent(logging.Handler):
         self._connection.send(("log", (record.levelno, "%s", record.getMessage())))
 
 
-def _serve(connection: Connection, settings: TaggerSettings, options: TagOptions, gpu: int | None) -> None:
+def _serve(connection: Connection) -> None:
     """A worker: load, then tag what comes until the connection is closed."""
     # Ctrl-C reaches every process of the terminal; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        settings, options, gpu = connection.recv()
+    except EOFError:
+        return
     if gpu is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(gpu)
     handler = _ToParent(connection)
@@ -176,6 +185,7 @@ def _serve(connection: Connection, settings: TaggerSettings, options: TagOptions
     try:
         tagger = settings.load()
         check_output(tagger, options)
+        lifeline.untie()
         send("ready", None)
         while True:
             send("done", tag_shard(tagger, connection.recv(), options))

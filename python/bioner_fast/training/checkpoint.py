@@ -7,14 +7,14 @@ whole.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from bioner_fast.errors import BionerError, FormatError
-from bioner_fast.files import atomic_write, write_json
+from bioner_fast.files import DAMAGED, atomic_write, read_json, write_json
+from bioner_fast.models.tensor_files import load_tensors
 
 STATE = "state.json"
 
@@ -58,14 +58,16 @@ class CheckpointFolder:
         Raises:
             BionerError: there is none, or it is damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         try:
-            facts = json.loads((self.path / STATE).read_text(encoding="utf-8"))
-            groups = {str(group): load_file(self.path / f"{group}.safetensors") for group in facts["groups"]}
+            facts = read_json(self.path / STATE)
+            groups = {
+                str(group): load_tensors(self.path / f"{group}.safetensors") for group in facts["groups"]
+            }
         except FileNotFoundError as error:
             raise BionerError(f"{self.path} is not whole: {error.filename} is missing") from None
-        except (ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise FormatError(self.path / STATE, f"the checkpoint is damaged ({error})") from None
+        except (FormatError, *DAMAGED) as error:
+            raise FormatError(
+                self.path / STATE,
+                f"the checkpoint is damaged ({str(error)[:200]}); begin again with --force",
+            ) from None
         return facts, groups

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bioner_fast.errors import BionerError
 from bioner_fast.files import verify_directory
+from bioner_fast.temporary import locked_folder, remove_leftovers
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig
 
@@ -29,16 +30,39 @@ class RunFolder:
         return [self.model, self.config, self.metrics, self.predictions, self.result, self.checkpoints.path]
 
     @contextmanager
+    def held(self, writes: bool) -> Iterator[None]:
+        """Hold the folder against other trainings around the block.
+
+        Args:
+            writes: whether this process writes it; of several that train together one does.
+
+        Raises:
+            BionerError: another training has it, or the path is a file.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise BionerError(f"{self.path} is a file; choose another --out")
+        if not writes:
+            yield
+            return
+        made = not self.path.exists()
+        try:
+            with locked_folder(self.path, "another training"):
+                remove_leftovers(self.path)
+                yield
+        finally:
+            if made:  # goes again if nothing came of it
+                with suppress(OSError):
+                    self.path.rmdir()
+
+    @contextmanager
     def starting(self, config: TrainConfig, *, force: bool) -> Iterator[None]:
         """Make the folder of a new run around the block that reads its data and builds its model.
 
         If the block fails, nothing is left behind, and a run that ``force`` replaces is still there.
 
         Raises:
-            BionerError: a run lies there and ``force`` is false, or the path is a file.
+            BionerError: a run lies there and ``force`` is false.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise BionerError(f"{self.path} is a file; choose another --out")
         found = [part for part in self._parts() if part.exists()]
         if found and not force:
             begun = self.config.exists() and (self.checkpoints.exists() or not self.model.exists())
@@ -47,18 +71,13 @@ class RunFolder:
                 f"{self.path} holds a run already ({found[0].name}); {how}--force to replace it, "
                 "or choose another --out"
             )
-        made = not self.path.exists()
         if not found:  # at once, so that a run that is killed this early can be resumed
-            self.path.mkdir(parents=True, exist_ok=True)
             config.save(self.config)
         try:
             yield
         except Exception:
             if not found:
                 self.config.unlink(missing_ok=True)
-            if made:
-                with suppress(OSError):
-                    self.path.rmdir()
             raise
         if found:
             self._clear()

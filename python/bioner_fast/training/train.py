@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 from bioner_fast.data.corpus import Corpus
-from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.files import write_json
+from bioner_fast.errors import BionerError, FormatError, UsageError
+from bioner_fast.files import DAMAGED, read_json, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.architecture import Sizes
 from bioner_fast.models.base import Network
@@ -25,6 +25,7 @@ from bioner_fast.models.product import on_gpus
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
+from bioner_fast.training.checkpoint import STATE
 from bioner_fast.training.config import TrainConfig, flag
 from bioner_fast.training.data import Prepared, brings_vectors, prepare
 from bioner_fast.training.evaluation import Scores, summary
@@ -108,10 +109,6 @@ def train(
         raise UsageError("--resume and --force contradict each other")
     if resume:
         config = resumed_config(config, given)
-        folder = RunFolder(config.out or "")
-        if folder.finished():
-            logger.info("%s is complete already", folder.path)
-            return _read_result(folder)
     if config.init_from is not None and config.vectors is None and config.tune_vectors is None:
         config = replace(config, tune_vectors=not brings_vectors(config.init_from))
     threads_before = torch.get_num_threads()
@@ -123,7 +120,10 @@ def train(
     devices = [device] if device.type == "cuda" else []
     torch.set_num_threads(config.threads or threads_before)
     try:
-        with processes(device) as ranks, torch.random.fork_rng(devices=devices):
+        with processes(device) as ranks, folder.held(ranks.first), torch.random.fork_rng(devices=devices):
+            if resume and folder.finished():
+                logger.info("%s is complete already", folder.path)
+                return _read_result(folder)
             writes = ranks.first and not resume
             starting = folder.starting(config, force=force) if writes else nullcontext()
             return _train(config, folder, device, began, starting, ranks, observer, first_phase)
@@ -148,7 +148,7 @@ def _train(
     ranks.wait()  # for the first one to clear the folder
     logger.info("%s", trainer.selector.rule)
     if folder.checkpoints.exists():
-        trainer.load()
+        _go_on(trainer, folder)
         logger.info("going on from step %d", trainer.at.step)
     with on_gpus(tf32=config.precision == "tf32") if device.type == "cuda" else nullcontext():
         trainer.run()
@@ -195,6 +195,22 @@ def _train(
     folder.close()
     ranks.wait()
     return result
+
+
+def _go_on(trainer: Trainer, folder: RunFolder) -> None:
+    """Put the trainer where its checkpoint is.
+
+    Raises:
+        FormatError: the checkpoint is damaged.
+    """
+    try:
+        trainer.load()
+    except (*DAMAGED, RuntimeError) as error:  # what a state is made of was checked by nobody
+        detail = " ".join(f"{type(error).__name__}: {error}".split())
+        raise FormatError(
+            folder.checkpoints.path / STATE,
+            f"the checkpoint is damaged ({detail[:200]}); begin again with --force",
+        ) from error
 
 
 def _build(
@@ -322,7 +338,7 @@ def resumed_config(config: TrainConfig, given: Mapping[str, Any] | None = None) 
 
 def _read_result(folder: RunFolder) -> TrainResult:
     try:
-        facts = json.loads(folder.result.read_text(encoding="utf-8"))
+        facts = read_json(folder.result)
         return TrainResult(**{**facts, "model": Path(facts["model"])})
-    except (ValueError, TypeError, KeyError):
+    except DAMAGED:
         raise BionerError(f"{folder.result} is damaged; the model is in {folder.model}") from None
