@@ -17,6 +17,7 @@ struct TagArrays {
   TagArrays(const py::handle& prefixes, const py::handle& types, std::int64_t n_types)
       : prefix(vector_of<std::uint8_t>(prefixes, "prefix")), type(vector_of<std::int32_t>(types, "type")) {
     if (prefix.size() != type.size()) throw py::value_error("type: expected one per prefix");
+    if (n_types < 0) throw py::value_error("n_types: expected at least 0, got " + std::to_string(n_types));
     check_ids(prefix, kOther + 1, "prefix");
     for (std::int64_t i = 0; i < type.size(); ++i) {
       if (type.data()[i] < -1 || type.data()[i] >= n_types) {
@@ -66,6 +67,10 @@ py::tuple illegal(const py::object& tag_ids, const py::object& offsets, const py
 py::tuple convert(const py::object& tag_ids, const py::object& offsets, const py::object& prefix,
                   const py::object& type, std::int32_t n_types, int scheme) {
   const TagArrays arrays(prefix, type, n_types);
+  // The codes of the result are 32-bit numbers; see tags.h.
+  if (4 * (std::int64_t{n_types} + 1) + arrays.prefix.size() >= INT32_MAX / 2) {
+    throw py::value_error("n_types: expected fewer types, got " + std::to_string(n_types));
+  }
   const SentenceArrays sentences(tag_ids, offsets, arrays.prefix.size());
   const Scheme kind = scheme_of(scheme);
   py::array_t<std::int32_t> ids(sentences.tags.size());

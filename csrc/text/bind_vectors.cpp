@@ -1,7 +1,10 @@
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
+#include "base/runtime/thread_pool.h"
 #include "text/bind_support.h"
+#include "text/block_digest.h"
 #include "text/register.h"
 #include "text/vectors.h"
 
@@ -94,6 +97,24 @@ py::bytes format_rows(const py::object& text, const py::object& offsets, const p
   return py::bytes(out);
 }
 
+py::array_t<std::uint64_t> block_digests(const py::object& data, std::int64_t block, int threads) {
+  const auto bytes = vector_of<std::uint8_t>(data, "data");
+  if (block < 1) throw py::value_error("block: expected at least 1, got " + std::to_string(block));
+  const std::int64_t size = bytes.size();
+  const std::int64_t n = size / block + (size % block != 0);
+  py::array_t<std::uint64_t> digests(n);
+  const char* const begin = reinterpret_cast<const char*>(bytes.data());
+  std::uint64_t* const out = digests.mutable_data();
+  const py::gil_scoped_release release;
+  parallel_for(n, 1, threads, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) {
+      const std::int64_t length = std::min(block, size - i * block);
+      out[i] = block_digest({begin + i * block, static_cast<std::size_t>(length)});
+    }
+  });
+  return digests;
+}
+
 }  // namespace
 
 void register_vectors(py::module_& m) {
@@ -107,6 +128,8 @@ void register_vectors(py::module_& m) {
         "Fills out float32 [n, dim]; (zero rows, rows that are not finite).");
   m.def("format_vectors", &format_rows, py::arg("text"), py::arg("offsets"), py::arg("rows"),
         py::arg("binary"), py::arg("end"), py::arg("threads"), "The entries of a word-vector file as bytes.");
+  m.def("block_digests", &block_digests, py::arg("data"), py::arg("block"), py::arg("threads"),
+        "Digests uint64 of data, uint8, in blocks of so many bytes; the last one may be shorter.");
 }
 
 }  // namespace bioner

@@ -229,12 +229,12 @@ def sha256(path: str | os.PathLike[str]) -> str:
 
 @contextlib.contextmanager
 def atomic_directory(
-    path: str | os.PathLike[str], *, force: bool = False, manifest: bool = True
+    path: str | os.PathLike[str], *, force: bool = False, manifest: bool = True, mode: int = 0o777
 ) -> Iterator[Path]:
     """Yield a temporary folder beside ``path`` that becomes ``path`` by one rename when the block ends well.
 
     With ``manifest`` a ``manifest.json`` of the size and SHA-256 of every file is added, which
-    :func:`verify_directory` checks.
+    :func:`verify_directory` checks. ``mode`` says who may do what with the folder, less the umask.
 
     Raises:
         BionerError: ``path`` exists and ``force`` is false, or nothing can be written beside it.
@@ -256,7 +256,7 @@ def atomic_directory(
             write_manifest(temporary)
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o777 & ~umask)
+        os.chmod(temporary, mode & ~umask)
         replace_directory(temporary, target)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)

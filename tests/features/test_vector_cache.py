@@ -18,6 +18,7 @@ from bioner_fast.errors import BionerError
 from bioner_fast.features import vector_cache, vectors
 from bioner_fast.features.vector_files import VectorFile
 from bioner_fast.features.vectors import WordVectors
+from bioner_fast.temporary import hold
 
 
 @pytest.fixture
@@ -57,7 +58,6 @@ def test_later_loads_are_mapped(source: Path, builds: list[str]) -> None:
     assert (source.parent / "v.bin.bioner-cache" / "meta.json").is_file()
     for loaded in (first, later):
         assert is_mapped(loaded.matrix)
-        assert is_mapped(loaded.words.buffer)
         assert loaded.words.tolist() == WORDS
         assert np.array_equal(loaded.matrix, np.array(ROWS, np.float32))
         assert "p53" in loaded
@@ -115,13 +115,25 @@ def test_a_damaged_copy_is_made_again(source: Path, builds: list[str], name: str
 
 
 @pytest.mark.parametrize(
-    "key", ["cache_version", "hash_index_version", "byteorder", "source_bytes", "source_mtime_ns"]
+    "key",
+    [
+        "cache_version",
+        "hash_index_version",
+        "byteorder",
+        "source",
+        "words",
+        "dim",
+        "sizes",
+        "digests",
+        "statistics",
+    ],
 )
-def test_another_version_is_made_again(source: Path, builds: list[str], key: str) -> None:
+@pytest.mark.parametrize("value", ["other", 10**400, [[]], None, -1, 7])
+def test_another_version_is_made_again(source: Path, builds: list[str], key: str, value: object) -> None:
     WordVectors.load(source)
     meta = source.parent / "v.bin.bioner-cache" / "meta.json"
     values = json.loads(meta.read_text())
-    values[key] = "other"
+    values[key] = value
     meta.write_text(json.dumps(values))
     assert WordVectors.load(source).words.tolist() == WORDS
     assert len(builds) == 2
@@ -210,16 +222,146 @@ def test_a_file_that_grows_while_it_is_read(source: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "c").exists()
 
 
-def test_what_a_killed_run_left_is_removed_when_old(source: Path) -> None:
-    fresh = source.parent / ".v.bin.bioner-cache.abc.tmp"
-    stale = source.parent / ".v.bin.bioner-cache.def.tmp"
-    for folder in (fresh, stale):
+def test_what_a_killed_run_left_is_removed(source: Path) -> None:
+    left = source.parent / ".v.bin.bioner-cache.abcdefgh.tmp"
+    at_work = source.parent / ".v.bin.bioner-cache.bcdefghi.tmp"
+    for folder in (left, at_work):
         folder.mkdir()
         (folder / "matrix.bin").write_bytes(b"half")
-    os.utime(stale, (1, 1))
+    with hold(at_work):
+        WordVectors.load(source)
+    assert at_work.exists()
+    assert not left.exists()
+
+
+FOLDER = "v.bin.bioner-cache"
+
+
+def test_a_changed_file_that_kept_its_size_and_time_is_read_again(source: Path, builds: list[str]) -> None:
     WordVectors.load(source)
-    assert fresh.exists(), "it may belong to a run that is still going on"
-    assert not stale.exists()
+    status = source.stat()
+    source.write_bytes(binary(encoded(WORDS[::-1]), ROWS))
+    os.utime(source, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert WordVectors.load(source).words.tolist() == WORDS[::-1]
+    other = write(source.parent, "other.bin", binary(encoded(WORDS), ROWS))
+    os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+    other.replace(source)
+    assert WordVectors.load(source).words.tolist() == WORDS
+    assert len(builds) == 3
+
+
+@pytest.mark.parametrize("name", ["meta.json", "matrix.bin", "offsets.bin", "slots.bin", "text.bin"])
+def test_a_flipped_bit_is_found(source: Path, builds: list[str], name: str) -> None:
+    WordVectors.load(source)
+    file = source.parent / FOLDER / name
+    content = file.read_bytes()
+    for place in {0, len(content) // 2, len(content) - 1 - (name == "meta.json")}:
+        damaged = bytearray(content)
+        damaged[place] ^= 1
+        file.write_bytes(bytes(damaged))
+        builds.clear()
+        loaded = WordVectors.load(source)
+        assert loaded.words.tolist() == WORDS
+        assert np.array_equal(loaded.matrix, np.array(ROWS, np.float32))
+        assert loaded["p53"].tolist() == ROWS[WORDS.index("p53")]
+        assert builds == [FOLDER], place
+        content = file.read_bytes()  # meta.json has another inode in it now
+
+
+def test_only_the_blocks_that_are_used_are_checked(
+    source: Path, builds: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vector_cache, "_BLOCK", 8)
+    WordVectors.load(source)
+    file = source.parent / FOLDER / "matrix.bin"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    builds.clear()
+    loaded = WordVectors.load(source)
+    assert loaded[WORDS[0]].tolist() == ROWS[0]
+    assert builds == []
+    assert loaded[WORDS[-1]].tolist() == ROWS[-1]
+    assert builds == [FOLDER]
+
+
+@pytest.mark.parametrize("change", ["truncated", "written"])
+def test_a_copy_that_is_changed_in_its_place_while_it_is_used(
+    source: Path, builds: list[str], change: str
+) -> None:
+    loaded = WordVectors.load(source)
+    assert loaded.matrix.sum() == np.array(ROWS, np.float32).sum()
+    for name in ("matrix.bin", "offsets.bin", "text.bin", "slots.bin"):
+        file = source.parent / FOLDER / name
+        if change == "truncated":
+            os.truncate(file, 0)
+        else:
+            with open(file, "r+b") as out:
+                out.write(b"\xff" * file.stat().st_size)
+            os.utime(file, ns=(1, 1))
+    builds.clear()
+    assert [loaded.vocabulary.find(word) for word in WORDS] == list(range(len(WORDS)))
+    assert loaded["p53"].tolist() == ROWS[WORDS.index("p53")]
+    assert np.array_equal(loaded.matrix, np.array(ROWS, np.float32))
+    assert builds == [FOLDER]
+
+
+def test_a_copy_that_cannot_be_made_again_from_the_same_file_is_a_sentence(source: Path) -> None:
+    loaded = WordVectors.load(source)
+    os.truncate(source.parent / FOLDER / "matrix.bin", 0)
+    source.write_bytes(binary(encoded(WORDS[::-1]), ROWS))
+    with pytest.raises(BionerError, match=r"v\.bin is not the file that was loaded any more; load it again"):
+        loaded["p53"]
+
+
+@pytest.mark.parametrize("cut", [0, 40])
+def test_a_vector_file_that_is_cut_short_while_it_is_read(source: Path, cut: int) -> None:
+    with VectorFile(source) as file:
+        os.truncate(source, cut)
+        with pytest.raises(BionerError, match="changed while it was read"):
+            file.scan()
+    source.write_bytes(binary(encoded(WORDS), ROWS))
+    with VectorFile(source) as file:
+        _, places, _ = file.scan()
+        os.truncate(source, cut)
+        with pytest.raises(BionerError, match="changed while it was read"):
+            list(file.rows(places))
+
+
+POSIX = pytest.mark.skipif(os.name == "nt", reason="owners and modes are POSIX")
+
+
+@POSIX
+@pytest.mark.parametrize("part", ["", "meta.json", "matrix.bin", "text.bin"])
+@pytest.mark.parametrize("mode", [0o020, 0o002])
+def test_a_copy_that_others_can_write_is_not_trusted(
+    source: Path, builds: list[str], part: str, mode: int
+) -> None:
+    WordVectors.load(source)
+    place = source.parent / FOLDER / part
+    place.chmod(place.stat().st_mode | mode)
+    assert WordVectors.load(source)["p53"].tolist() == ROWS[WORDS.index("p53")]
+    assert len(builds) == 2
+
+
+@POSIX
+def test_a_copy_is_trusted_whatever_the_umask(source: Path, builds: list[str]) -> None:
+    before = os.umask(0)
+    try:
+        WordVectors.load(source)
+    finally:
+        os.umask(before)
+    WordVectors.load(source)
+    assert len(builds) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_the_copy_of_another_user_is_not_trusted(source: Path, builds: list[str]) -> None:
+    WordVectors.load(source)
+    for part in (source.parent / FOLDER, *(source.parent / FOLDER).iterdir()):
+        os.chown(part, 65534, 65534)
+        assert len(WordVectors.load(source)) == len(WORDS)
+    assert len(builds) > 1
 
 
 def test_two_processes_at_once(source: Path) -> None:

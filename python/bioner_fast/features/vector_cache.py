@@ -2,8 +2,10 @@
 
 The folder is ``NAME.bioner-cache`` beside the file or, where that place cannot be written, in the user's
 cache folder (``BIONER_CACHE`` names another one). It holds the words, their hash index and the matrix as
-plain arrays, and ``meta.json``, which names the file's size and time of change: a file that changed is read
-again.
+plain arrays, and ``meta.json``, which says which file it was (size, times of change, inode) and has a digest
+of every block of the arrays. A file that changed is read again, and so is one whose cache is damaged, belongs
+to another user or could be written by one. Words and index are read and checked when the cache is opened; the
+matrix is mapped, and its blocks are checked when they are first used.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import contextlib
 import hashlib
 import json
 import os
-import shutil
+import stat
 import sys
 import threading
-import time
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -27,13 +29,13 @@ import numpy.typing as npt
 
 from bioner_fast import _text
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.features.vector_files import VectorFile
-from bioner_fast.files import atomic_directory, write_json
-from bioner_fast.log import logger
+from bioner_fast.features.vector_files import VectorFile, file_state
+from bioner_fast.files import DAMAGED, atomic_directory, parse_json, write_json
 
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 _SUFFIX = ".bioner-cache"
-_STALE_SECONDS = 24 * 3600
+# Bytes that have one digest.
+_BLOCK = 1 << 20
 # How often a large file that is being written is synced.
 _SYNC_SECONDS = 0.02
 
@@ -65,6 +67,7 @@ class Arrays:
         slots: their hash index, uint64.
         matrix: float32 [V, D].
         repeated: int64, positions in the file of the entries left out as duplicates.
+        mapped: what checks the matrix where it is mapped.
     """
 
     words: StringColumn
@@ -72,6 +75,77 @@ class Arrays:
     matrix: npt.NDArray[np.float32]
     repeated: npt.NDArray[np.int64]
     statistics: VectorStatistics
+    mapped: MappedMatrix | None = None
+
+
+class DamagedCacheError(Exception):
+    """A cache is not what was written; it is made again."""
+
+
+class MappedMatrix:
+    """A matrix in a file, mapped into memory, whose blocks are checked when they are first used.
+
+    Args:
+        path: the file; its owner may be this user or root, and nobody else may write it.
+        rows, dim: its size.
+        digests: uint64, of its blocks.
+
+    Attributes:
+        array: float32 [rows, dim], unchecked.
+    """
+
+    def __init__(self, path: Path, rows: int, dim: int, digests: npt.NDArray[np.uint64]) -> None:
+        with _open_trusted(path) as stream:
+            self._fd = os.dup(stream.fileno())
+            weakref.finalize(self, os.close, self._fd)
+            self._state = self._now()
+            # A plain array over the map: indexing a np.memmap makes a subclass instance each time, which is
+            # slow.
+            mapped = np.memmap(stream, np.uint8, "r") if self._state[0] else np.empty(0, np.uint8)
+            self._bytes = np.asarray(mapped)
+        if self._state[0] != rows * dim * 4 or len(digests) != -(-self._state[0] // _BLOCK):
+            raise DamagedCacheError(f"{path} has another size")
+        self.array = self._bytes.view(np.float32).reshape(rows, dim)
+        self._digests = digests
+        self._checked = np.zeros(len(digests), bool)
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self._fd)
+        return status.st_size, status.st_mtime_ns
+
+    def check(self, first: int, last: int) -> None:
+        """See that rows [first, last) are what was written.
+
+        Raises:
+            DamagedCacheError: they are not, or the file was changed in its place.
+        """
+        if self._now() != self._state:  # touching what was cut off would end the process
+            raise DamagedCacheError("it was changed while it was in use")
+        if first >= last or self._bytes.size == 0:
+            return
+        width = 4 * self.array.shape[1]
+        low, high = first * width // _BLOCK, -(-last * width // _BLOCK)
+        if self._checked[low:high].all():
+            return
+        found = _text.block_digests(self._bytes[low * _BLOCK : high * _BLOCK], _BLOCK, 0)
+        if not np.array_equal(found, self._digests[low:high]):
+            raise DamagedCacheError("its digests are not those that were written")
+        self._checked[low:high] = True
+
+
+def _trusted(status: os.stat_result) -> bool:
+    """Whether nobody but this user and root can have written this."""
+    if not hasattr(os, "geteuid"):
+        return True
+    return status.st_uid in (os.geteuid(), 0) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def _open_trusted(path: Path) -> IO[bytes]:
+    stream = os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0)), "rb")
+    if not _trusted(os.fstat(stream.fileno())):
+        stream.close()
+        raise DamagedCacheError(f"{path} belongs to somebody else")
+    return stream
 
 
 def user_cache_folder() -> Path:
@@ -106,14 +180,16 @@ def cache_places(path: str, cache_dir: str | os.PathLike[str] | None) -> list[Pa
 def open_cache(folder: Path, path: str, format: str | None) -> Arrays | None:
     """The arrays in ``folder`` if they belong to the file as it is now, else None."""
     try:
-        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-        status = os.stat(path)
+        if not _trusted(os.stat(folder)):
+            return None
+        with _open_trusted(folder / "meta.json") as stream:
+            meta = parse_json(stream.read())
         expected = {
             "cache_version": CACHE_VERSION,
             "hash_index_version": _text.HASH_INDEX_VERSION,
             "byteorder": sys.byteorder,
-            "source_bytes": status.st_size,
-            "source_mtime_ns": status.st_mtime_ns,
+            "source": file_state(os.stat(path)),
+            "digest": _digest(meta),
         }
         if any(meta.get(key) != value for key, value in expected.items()):
             return None
@@ -121,39 +197,60 @@ def open_cache(folder: Path, path: str, format: str | None) -> Arrays | None:
             return None
         n, dim = int(meta["words"]), int(meta["dim"])
         arrays = {
-            name: _map(folder / f"{name}.bin", dtype, int(meta["sizes"][name]))
+            name: _read(folder / f"{name}.bin", dtype, int(meta["sizes"][name]), meta["digests"][name])
             for name, dtype in _DTYPES.items()
         }
-        if arrays["offsets"].size != n + 1 or arrays["matrix"].size != n * dim:
+        if arrays["offsets"].size != n + 1:
             return None
+        mapped = MappedMatrix(
+            folder / "matrix.bin", n, dim, np.array(meta["digests"]["matrix"], dtype=np.uint64)
+        )
         return Arrays(
             StringColumn(arrays["text"], arrays["offsets"]),
             arrays["slots"],
-            arrays["matrix"].reshape(n, dim),
+            mapped.array,
             arrays["repeated"],
             VectorStatistics(**meta["statistics"]),
+            mapped,
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # absent, half-deleted or from another version: it is made again
+    except (OSError, DamagedCacheError, *DAMAGED):
+        return None  # absent, half-deleted, damaged or from another version: it is made again
 
 
 _DTYPES: dict[str, Any] = {
     "text": np.uint8,
     "offsets": np.int64,
     "slots": np.uint64,
-    "matrix": np.float32,
     "repeated": np.int64,
 }
 
 
-def _map(path: Path, dtype: Any, size: int) -> npt.NDArray[Any]:
-    """An array of ``size`` elements, memory-mapped; ValueError if the file has another size."""
-    if path.stat().st_size != size * np.dtype(dtype).itemsize:
-        raise ValueError(f"{path} has another size")
-    if size == 0:
-        return np.empty(0, dtype)
-    # A plain array over the map: indexing a np.memmap makes a subclass instance each time, which is slow.
-    return np.asarray(np.memmap(path, dtype, "r", shape=(size,)))
+def _digest(meta: dict[str, Any]) -> str:
+    """SHA-256 of ``meta.json`` but for this digest."""
+    rest = {key: value for key, value in meta.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path, dtype: Any, size: int, digests: list[int]) -> npt.NDArray[Any]:
+    """An array of ``size`` elements.
+
+    Raises:
+        DamagedCacheError: the file is not as it was written, or is not ours.
+    """
+    with _open_trusted(path) as stream:
+        if os.fstat(stream.fileno()).st_size != size * np.dtype(dtype).itemsize:
+            raise DamagedCacheError(f"{path} has another size")
+        array = np.empty(size, dtype)
+        if stream.readinto(array.view(np.uint8).data) != array.nbytes:  # type: ignore[attr-defined]
+            raise DamagedCacheError(f"{path} is cut short")
+    if _block_digests(array) != digests:
+        raise DamagedCacheError(f"{path} is damaged")
+    return array
+
+
+def _block_digests(array: npt.NDArray[Any]) -> list[int]:
+    found: list[int] = _text.block_digests(array.view(np.uint8).reshape(-1), _BLOCK, 0).tolist()
+    return found
 
 
 def read_arrays(file: VectorFile, max_rank: int | None, threads: int, out: IO[bytes] | None = None) -> Arrays:
@@ -202,34 +299,37 @@ def build_cache(folder: Path, file: VectorFile, threads: int) -> None:
         FormatError: the file does not follow its format.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(folder)
-    with atomic_directory(folder, force=True, manifest=False) as temporary:
+    # Nobody else may write what is trusted later, whatever the umask.
+    with atomic_directory(folder, force=True, manifest=False, mode=0o755) as temporary:
         with _synced(temporary / "matrix.bin") as out:
             arrays = read_arrays(file, None, threads, out)
+        n, dim = len(arrays.words), file.header.dim
+        written = np.memmap(temporary / "matrix.bin", np.uint8, "r") if n else np.empty(0, np.uint8)
         small: dict[str, npt.NDArray[Any]] = {
             "text": arrays.words.buffer,
             "offsets": arrays.words.offsets,
             "slots": arrays.slots,
             "repeated": arrays.repeated,
         }
+        digests = {name: _block_digests(np.ascontiguousarray(array)) for name, array in small.items()}
         for name, array in small.items():
             with _synced(temporary / f"{name}.bin") as out:
                 out.write(np.ascontiguousarray(array).data)
-        n, dim = len(arrays.words), file.header.dim
-        meta = {
+        meta: dict[str, Any] = {
             "cache_version": CACHE_VERSION,
             "hash_index_version": _text.HASH_INDEX_VERSION,
             "byteorder": sys.byteorder,
-            "source": os.path.basename(file.path),
-            "source_bytes": file.size,
-            "source_mtime_ns": file.mtime_ns,
+            "source": file.state,
             "words": n,
             "dim": dim,
-            "sizes": {**{name: int(array.size) for name, array in small.items()}, "matrix": n * dim},
+            "sizes": {name: int(array.size) for name, array in small.items()},
+            "digests": {**digests, "matrix": _block_digests(np.asarray(written))},
             "statistics": asdict(arrays.statistics),
         }
         file.check_unchanged()
-        write_json(temporary / "meta.json", meta)
+        write_json(temporary / "meta.json", {**meta, "digest": _digest(meta)})
+        for part in temporary.iterdir():
+            part.chmod(part.stat().st_mode & ~(stat.S_IWGRP | stat.S_IWOTH))
 
 
 @contextlib.contextmanager
@@ -260,13 +360,3 @@ def _synced(path: Path) -> Iterator[IO[bytes]]:
             raise failed[0]
         out.flush()
         os.fsync(out.fileno())
-
-
-def _remove_stale(folder: Path) -> None:
-    """Delete what a killed process left half-built more than a day ago."""
-    for pattern in (f".{folder.name}.*.tmp", f".{folder.name}.*.old"):
-        for left in folder.parent.glob(pattern):
-            with contextlib.suppress(OSError):
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                    logger.info("removing %s, left by a run that was killed", left)
-                    shutil.rmtree(left, ignore_errors=True)

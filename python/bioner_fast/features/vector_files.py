@@ -140,6 +140,16 @@ def _headerless(path: str | os.PathLike[str], fields: list[bytes], format: str |
     return Header("glove", None, dim, 0)
 
 
+def file_state(status: os.stat_result) -> dict[str, int]:
+    """What tells a file from itself after a change, even one that kept its size and time of change."""
+    return {
+        "bytes": status.st_size,
+        "mtime_ns": status.st_mtime_ns,
+        "ctime_ns": status.st_ctime_ns,
+        "inode": status.st_ino,
+    }
+
+
 class VectorFile:
     """A word-vector file, mapped into memory; a context manager.
 
@@ -166,8 +176,9 @@ class VectorFile:
                 stream = self._stack.enter_context(open(self.path, "rb"))  # noqa: SIM115 (closed by the stack)
             except FileNotFoundError:
                 raise BionerError(f"there is no word-vector file {self.path}") from None
-            status = os.fstat(stream.fileno())
-            self.size, self.mtime_ns = status.st_size, status.st_mtime_ns
+            self._stream = stream
+            self.state = file_state(os.fstat(stream.fileno()))
+            self.size = self.state["bytes"]
             self.header = read_header(self.path, stream.read(_HEAD), self.size, format)
             self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             self._stack.callback(self._data.close)
@@ -196,6 +207,7 @@ class VectorFile:
             FormatError: an entry is cut off or malformed, or the number of entries is not the promised one.
         """
         header = self.header
+        self.check_unchanged()  # reading what was cut off would end the process
         text, offsets, value_offsets, invalid = _text.scan_vectors(
             self._data,
             self.path,
@@ -226,6 +238,7 @@ class VectorFile:
         for start in range(0, len(value_offsets), step):
             part = value_offsets[start : start + step]
             rows = block[: len(part)] if into is None else into[start : start + step]
+            self.check_unchanged()
             zero, not_finite = _text.read_vector_rows(
                 self._data, self.path, self.header.binary, part, rows, threads
             )
@@ -234,9 +247,12 @@ class VectorFile:
             yield rows, zero, not_finite
 
     def check_unchanged(self) -> None:
-        """Raise BionerError if somebody wrote to the file since it was opened."""
-        status = os.stat(self.path)
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.mtime_ns):
+        """Raise BionerError if the file was written to, or another took its place, since it was opened."""
+        try:
+            now = file_state(os.stat(self.path))
+        except OSError:
+            now = {}
+        if now != self.state or os.fstat(self._stream.fileno()).st_size != self.size:
             raise BionerError(f"{self.path} changed while it was read; try again when it is written")
 
 

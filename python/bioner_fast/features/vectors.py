@@ -10,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.errors import UsageError, WriteError
+from bioner_fast.errors import BionerError, UsageError, WriteError
 from bioner_fast.features.vector_cache import (
     Arrays,
+    DamagedCacheError,
+    MappedMatrix,
     VectorStatistics,
     build_cache,
     cache_places,
@@ -31,7 +33,6 @@ class WordVectors:
 
     Attributes:
         words: distinct words [V].
-        matrix: float32 [V, D], read-only where it is memory-mapped.
         path: the file they come from, None if they were made.
         statistics: what reading the file met (of the whole file), None if they were made.
 
@@ -49,14 +50,21 @@ class WordVectors:
         path: str | None = None,
         statistics: VectorStatistics | None = None,
         slots: npt.NDArray[np.uint64] | None = None,
+        mapped: MappedMatrix | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Put words [V] and a float32 matrix [V, D] together; ``slots`` is an index of these words."""
+        """Put words [V] and a float32 matrix [V, D] together.
+
+        ``slots`` is an index of these words; ``mapped`` and ``cache_dir`` are of a matrix that is mapped.
+        """
         if matrix.ndim != 2 or len(matrix) != len(words):
             raise ValueError(
                 f"matrix: expected {len(words)} rows of two dimensions, got shape {matrix.shape}"
             )
         self.words = words
-        self.matrix = matrix
+        self._matrix = matrix
+        self._mapped = mapped
+        self._cache_dir = cache_dir
         self.path = path
         self.statistics = statistics
         self._index: tuple[StringColumn, npt.NDArray[np.uint64]] | None = (
@@ -98,10 +106,16 @@ class WordVectors:
         if arrays is None:
             with VectorFile(name, format) as file:
                 arrays = read_arrays(file, max_rank, threads)
-        return cls._prefix(arrays, name, max_rank)
+        return cls._prefix(arrays, name, max_rank, cache_dir)
 
     @classmethod
-    def _prefix(cls, arrays: Arrays, path: str, max_rank: int | None) -> WordVectors:
+    def _prefix(
+        cls,
+        arrays: Arrays,
+        path: str,
+        max_rank: int | None,
+        cache_dir: str | os.PathLike[str] | None,
+    ) -> WordVectors:
         """The first ``max_rank`` entries of a file, less the duplicates among them."""
         if bad := arrays.statistics.not_finite_rows:
             logger.warning(
@@ -110,14 +124,52 @@ class WordVectors:
         n = len(arrays.words)
         if max_rank is not None:
             n = min(n, max_rank - int(np.searchsorted(arrays.repeated, max_rank)))
-        vectors = cls(arrays.words[:n], arrays.matrix[:n], path=path, statistics=arrays.statistics)
+        vectors = cls(
+            arrays.words[:n],
+            arrays.matrix[:n],
+            path=path,
+            statistics=arrays.statistics,
+            mapped=arrays.mapped,
+            cache_dir=cache_dir,
+        )
         vectors._index = (arrays.words, arrays.slots)
         return vectors
 
     @property
     def dim(self) -> int:
         """Length of a vector."""
-        return int(self.matrix.shape[1])
+        return int(self._matrix.shape[1])
+
+    @property
+    def matrix(self) -> npt.NDArray[np.float32]:
+        """The vectors, float32 [V, D], read-only where they are memory-mapped.
+
+        Raises:
+            BionerError: the mapped copy was damaged, and the file that it can be made from has changed too.
+        """
+        return self._checked(0, len(self._matrix))
+
+    def _checked(self, first: int, last: int) -> npt.NDArray[np.float32]:
+        """The matrix, of which rows [first, last) are as they were written."""
+        if self._mapped is not None:
+            try:
+                self._mapped.check(first, last)
+            except DamagedCacheError as error:
+                self._renew(str(error))
+        return self._matrix
+
+    def _renew(self, why: str) -> None:
+        """Make the mapped copy anew; what its pages held is not looked at any more."""
+        assert self.path is not None
+        logger.warning("the copy of %s is made again: %s", self.path, why)
+        arrays = _open_or_build(self.path, None, self._cache_dir, 0, renew=True)
+        if arrays is None:
+            with VectorFile(self.path) as file:
+                arrays = read_arrays(file, None, 0)
+        n = len(self.words)
+        if arrays.matrix.shape[1] != self.dim or arrays.words[:n].tolist() != self.words.tolist():
+            raise BionerError(f"{self.path} is not the file that was loaded any more; load it again")
+        self._matrix, self._mapped = arrays.matrix[:n], arrays.mapped
 
     def __len__(self) -> int:
         return len(self.words)
@@ -138,7 +190,7 @@ class WordVectors:
         row = self.vocabulary.find(word)
         if row < 0:
             raise KeyError(word)
-        vector: npt.NDArray[np.float32] = self.matrix[row]
+        vector: npt.NDArray[np.float32] = self._checked(row, row + 1)[row]
         return vector
 
     def save(self, path: str | os.PathLike[str], format: str = "word2vec-binary") -> None:
@@ -152,11 +204,19 @@ class WordVectors:
 
 
 def _open_or_build(
-    path: str, format: str | None, cache_dir: str | os.PathLike[str] | None, threads: int
+    path: str,
+    format: str | None,
+    cache_dir: str | os.PathLike[str] | None,
+    threads: int,
+    *,
+    renew: bool = False,
 ) -> Arrays | None:
-    """The arrays from the cache, which is built where there is none; None where no place can be written."""
+    """The arrays from the cache, which is built where there is none; None where no place can be written.
+
+    With ``renew`` it is built whatever there is.
+    """
     places = cache_places(path, cache_dir) if Path(path).is_file() else []
-    for place in places:
+    for place in () if renew else places:
         if (arrays := open_cache(place, path, format)) is not None:
             return arrays
     for place in places:

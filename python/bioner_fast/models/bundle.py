@@ -597,8 +597,9 @@ def _task_head(entry: Mapping[str, Any], weights: Mapping[str, Tensor]) -> TaskH
     if entry["decoder"] not in DECODERS:
         raise ValueError(f"unknown decoder {entry['decoder']!r}")
     if scheme is not None:
-        prefixes = "BIES" if scheme is Scheme.IOBES else "BI"
-        missing = [f"{p}-{t}" for t in tagset.types for p in prefixes if f"{p}-{t}" not in tagset.names]
+        missing = [
+            f"{p}-{t}" for t in tagset.types for p in scheme.prefixes if f"{p}-{t}" not in tagset.names
+        ]
         if missing or "O" not in tagset.names:
             raise ValueError(f"the tags lack {missing[0] if missing else 'O'}")
     tables = {name: weights[f"{_TABLE}{entry['name']}.{name}"] for name in entry["tables"]}
