@@ -27,6 +27,7 @@ from bioner_fast.resources import DEFAULT_MODEL, find_model
 from bioner_fast.tagging.borders import no_names, whole
 from bioner_fast.tagging.context import use_context
 from bioner_fast.tagging.documents import Documents
+from bioner_fast.tagging.pool import pool_heads
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
 from bioner_fast.tagging.resolve import Answer, chosen_types, resolve, to_normal_types, type_names
 
@@ -230,6 +231,9 @@ class Tagger:
         answer = Answer() if answer is None else answer
         sentence_offsets = prepared.encoded.sentence_offsets
         found = self.predictor.decode(emissions, sentence_offsets)
+        if self.bundle.merge_types:
+            names, calibration = self.bundle.normal_types, self.bundle.calibration
+            found = pool_heads(found, emissions, sentence_offsets, names, calibration)
         context = answer.document_context == "auto" and self.bundle.answers.document_context
         defined = np.zeros((0, 4), np.int64)
         if context or answer.abbreviations:
