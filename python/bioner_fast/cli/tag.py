@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bioner_fast.formats.base import Writer
     from bioner_fast.tagging.inputs import Input
     from bioner_fast.tagging.shards import TaggerSettings, TagOptions
 
@@ -182,7 +183,6 @@ def _into_one(
     """All inputs into one file or standard output; ``coloured``: as text to be looked at."""
     import time
 
-    from bioner_fast.cli.coloured import ColouredWriter
     from bioner_fast.log import logger
     from bioner_fast.tagging.problems import BadDocument, BrokenInputError, write_errors
     from bioner_fast.tagging.shards import Outcome, check_output, tag_to
@@ -202,7 +202,7 @@ def _into_one(
             force=force,
             stdin=cast(BinaryIO, sys.stdin.buffer),
             outcome=outcome,
-            writer=ColouredWriter(sys.stdout) if coloured else None,
+            writer=_coloured() if coloured else None,
         )
     except BrokenInputError as error:
         ended_by = error.record  # which the end of the command tells
@@ -226,6 +226,13 @@ def _into_one(
         },
         as_json,
     )
+
+
+def _coloured() -> Writer:
+    """What prints for the terminal; importing it takes time that other outputs need not spend."""
+    from bioner_fast.cli.coloured import ColouredWriter
+
+    return ColouredWriter(sys.stdout)
 
 
 def _into_folder(
