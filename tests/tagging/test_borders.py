@@ -53,6 +53,7 @@ def test_what_is_no_name(text: str, expected: list[str]) -> None:
         ("rheumatoid arthritis (RA) is", "rheumatoid arthritis (RA", "disease", "rheumatoid arthritis"),
         ("(aspirin) is", "(aspirin", "chemical", "aspirin"),
         ("poly(lactic acid) is", "poly(lactic acid", "chemical", "poly(lactic acid)"),
+        ("poly(ethylene glycol) is", "ethylene glycol", "chemical", "poly(ethylene glycol)"),
         ("(NF-kappa B) is", "NF-kappa B)", "gene", "(NF-kappa B)"),
         ("NF-kappa B) is", "NF-kappa B)", "gene", "NF-kappa B"),
         ("aspirin-induced", "aspirin", "chemical", "aspirin"),

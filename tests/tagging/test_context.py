@@ -16,7 +16,7 @@ from bioner_fast.features.names import find_abbreviations
 from bioner_fast.features.tokenize import segment
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.models.bundle import AnswerDefaults, TaskHead, save_bundle
-from bioner_fast.tagging.context import use_context
+from bioner_fast.tagging.context import use_context, young_names
 from bioner_fast.tagging.predict import Found
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import WORDS, heads, iobes, network
@@ -103,6 +103,45 @@ def test_a_name_that_was_sure_elsewhere_is_added_where_it_is_possible() -> None:
     ]
     assert answer(text, [("Gout", 0, "disease", 0.95)], {"gout": 0.01}) == [("Gout", 0, "disease")]
     assert answer(text, [("Gout", 0, "disease", 0.6)], {"gout": 0.3}) == []
+
+
+def test_names_that_are_younger_than_the_corpora() -> None:
+    text = "COVID-19 (SARS-CoV-2), Covid19, SARS-CoV-1, COVIDx, CoV"
+    assert [(text[a:b], kind) for a, b, kind in young_names(text)] == [
+        ("COVID-19", "disease"),
+        ("SARS-CoV-2", "species"),
+        ("Covid19", "disease"),
+    ]
+
+
+def test_of_ranked_heads_the_first_gives_the_type() -> None:
+    cut = segment([RA], threads=1)
+    n = len(cut.tokens)
+    tables = torch.zeros(n, len(HEAD.tagset.names))
+    none = np.zeros(n, np.int64)
+    found = [
+        Found(
+            TaskHead(name, HEAD.tagset, "ner", "viterbi"),
+            none,
+            *np.array([[2], [4], [kind]]),
+            np.array([score]),
+        )
+        for name, kind, score in (("a", 0, 0.8), ("b", 1, 0.9))
+    ]
+    defined = find_abbreviations(cut.tokens, cut.starts, cut.ends, cut.sentence_offsets)
+    whole = np.array([0, n])
+    for ranked, sizes in ((True, [3, 1]), (False, [1, 3])):
+        tagged = use_context(
+            found,
+            {"a": tables, "b": tables},
+            cut.tokens,
+            cut.sentence_offsets,
+            whole,
+            defined,
+            {},
+            ranked=ranked,
+        )
+        assert [len(one.start) for one in tagged] == sizes
 
 
 def test_a_doubtful_name_that_is_none_elsewhere_is_dropped() -> None:

@@ -1,7 +1,8 @@
 """Two hundred sentences as they come, with what is meant in them (``data/sentences.tsv``).
 
 Lines are group, text, expected entities (``type=mention`` joined by ``|``, in order, ``-`` for none) and, for
-some groups, the stretch that no entity may touch. ``\\n`` and ``\\uXXXX`` stand for the characters.
+some groups, the stretch that no entity may touch. ``\\n`` and ``\\uXXXX`` stand for the characters. What
+counts follows BioRED, and for cell types CRAFT, where bare ``cells`` are a cell type.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
 
 # Of the sentences, those that the shipped model has wholly right: at least so many in a hundred.
-AT_LEAST = 70
+AT_LEAST = 78
 
 
 @dataclass(frozen=True)

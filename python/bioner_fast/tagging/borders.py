@@ -89,6 +89,7 @@ _LOCANTS = re.compile(
     r"|(?:[NOSαβγδω],)*[NOSDLαβγδω][-–]"
     r"|[(\[](?:[+\-−±]{1,2}|\d*[RSEZ](?:,\d*[RSEZ])*|\+/[-−]|[RSDL]/[RSDL])[)\]][-–])+$"
 )
+_POLY = re.compile(r"\b(?:poly|bis|tris|tetrakis)\($", re.IGNORECASE)
 _HLA = re.compile(r"(?:.*[^A-Za-z])?(?:HLA-?)?(?:[ABCEFG]|D[RQPMO][AB]?\d?|MIC[AB])$|HLA\W")
 _ION = re.compile(r"(?:.*\W)?[A-Z][a-z]?\d?$")
 _ALLELE = re.compile(r"\*\d+(?::\d+)*[A-Z]?\b")
@@ -126,6 +127,8 @@ def whole(text: str, start: int, end: int, type_name: str, low: int, high: int) 
             match = _LOCANTS.search(text[max(low, start - _NEAR) : _parent(text, start, end)])
             if match is not None:
                 start = min(start, max(low, start - _NEAR) + match.start())
+        if before == "(" and after == ")" and (match := _POLY.search(text, max(low, start - 12), start)):
+            return match.start(), end + 1
         match = _CHARGE.match(text, end, high)
         if match is not None and _ION.match(text, start, end) is not None:
             end = match.end()

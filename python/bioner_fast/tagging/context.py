@@ -8,6 +8,8 @@ The network sees a sentence. What a document says elsewhere is used in three ste
 3. An abbreviation has the type of its long form, from one definition to the next; if the long form touches no
    entity, it is none either.
 
+Last, names that are younger than all corpora are what they are (:func:`young_names`).
+
 The figures were chosen on 154 of BioRED's training documents that were kept apart as devel (`docs/tagging.md`
 says what each step brings). Everything here is of one document, so results do not depend on what documents
 come together, and memory grows with the tokens of a batch only.
@@ -16,6 +18,7 @@ come together, and memory grows with the tokens of a batch only.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -40,6 +43,24 @@ POSSIBLE = 0.1
 CERTAIN = 0.9
 
 
+_YOUNG = re.compile(
+    r"\b(?:(?P<disease>COVID-?19|Covid-?19|COVID(?!-?\d)|2019 novel coronavirus disease)"
+    r"|(?P<species>SARS-?CoV-?2|2019-nCoV))\b"
+)
+
+
+def young_names(text: str) -> list[tuple[int, int, str]]:
+    """Names that came up after the corpora were annotated: code-point offsets and types.
+
+    Example:
+        >>> young_names("COVID-19 and SARS-CoV-2")
+        [(0, 8, 'disease'), (13, 23, 'species')]
+    """
+    if "CoV" not in text and "COVID" not in text and "Covid" not in text:
+        return []
+    return [(*match.span(), str(match.lastgroup)) for match in _YOUNG.finditer(text)]
+
+
 def use_context(
     found: Sequence[Found],
     emissions: Mapping[str, Tensor],
@@ -48,6 +69,9 @@ def use_context(
     document_offsets: Ints,
     abbreviations: Ints,
     calibration: Mapping[str, Mapping[str, tuple[float, float]]],
+    *,
+    ranked: bool = False,
+    known: Sequence[tuple[int, int, str]] = (),
 ) -> list[Found]:
     """What the heads found, in the light of the whole documents.
 
@@ -58,6 +82,8 @@ def use_context(
         sentence_offsets, document_offsets: int64, token numbers.
         abbreviations: int64 [A, 4], from :func:`find_abbreviations`.
         calibration: of the bundle.
+        ranked: of several heads that know the long form the first one gives the type, else the surest.
+        known: tokens and types of names that are what they are in any text.
     """
     heads = [
         _Head(one, emissions[one.head.name], sentence_offsets, calibration.get(one.head.name, {}))
@@ -66,17 +92,17 @@ def use_context(
     ]
     starts = np.concatenate([*(head.start for head in heads), abbreviations[:, 0]])
     ends = np.concatenate([*(head.end for head in heads), abbreviations[:, 1]])
-    if len(starts) == 0:
-        return list(found)
     order = np.argsort(starts, kind="stable")
     names = find_repeats(tokens, document_offsets, starts[order], ends[order])
-    if len(names.start) == 0:
-        return list(found)
-    groups = int(max(names.group.max(), names.occurrence_group.max())) + 1
-    for head in heads:
-        head.same_names(names, groups)
-    if len(abbreviations):
-        _abbreviations(heads, names, names.group[np.argsort(order)][-len(abbreviations) :], abbreviations)
+    if len(names.start):
+        groups = int(max(names.group.max(), names.occurrence_group.max())) + 1
+        for head in heads:
+            head.same_names(names, groups)
+        if len(abbreviations):
+            short = names.group[np.argsort(order)][-len(abbreviations) :]
+            _abbreviations(heads, names, short, abbreviations, ranked)
+    for start, end, kind in known:
+        _settle(heads, start, end, kind)
     changed = {head.found.head.name: head.result() for head in heads}
     return [changed.get(one.head.name, one) for one in found]
 
@@ -214,7 +240,23 @@ def _apart(start: Ints, end: Ints) -> Ints:
     return np.array(chosen, np.int64)
 
 
-def _abbreviations(heads: Sequence[_Head], names: Repeats, groups: Ints, abbreviations: Ints) -> None:
+def _settle(heads: Sequence[_Head], start: int, end: int, kind: str) -> None:
+    """Make a span an entity of a type, in the first head that knows that; nothing else may lie in it."""
+    left = True
+    for head in heads:
+        types = head.found.head.tagset.types
+        touching = np.flatnonzero((head.start < end) & (head.end > start))
+        inside = (head.start[touching] >= start) & (head.end[touching] <= end)
+        head.drop(touching[inside].tolist())
+        if left and kind in types and bool(inside.all()):
+            one = np.array([start]), np.array([end]), np.array([types.index(kind)])
+            head.add(*one, np.array([CERTAIN]))
+            left = False
+
+
+def _abbreviations(
+    heads: Sequence[_Head], names: Repeats, groups: Ints, abbreviations: Ints, ranked: bool
+) -> None:
     """Step 3.
 
     Args:
@@ -222,6 +264,7 @@ def _abbreviations(heads: Sequence[_Head], names: Repeats, groups: Ints, abbrevi
         names: the occurrences.
         groups: int64 [A], the group of each short form.
         abbreviations: int64 [A, 4].
+        ranked: whether an earlier head goes before a surer one.
     """
     long_start, long_end = abbreviations[:, 2], abbreviations[:, 3]
     touched = np.zeros(len(abbreviations), bool)
@@ -235,7 +278,7 @@ def _abbreviations(heads: Sequence[_Head], names: Repeats, groups: Ints, abbrevi
         # The entity that ends where the long form does, if it is all of that.
         place = np.minimum(np.searchsorted(head.end, long_end), len(head.end) - 1)
         whole = (head.end[place] == long_end) & (head.start[place] <= long_start)
-        better = whole & (head.score[place] > score)
+        better = whole & ((owner < 0) if ranked else (head.score[place] > score))
         owner[better], kind[better], score[better] = (
             number,
             head.kind[place[better]],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,7 +25,7 @@ from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
 from bioner_fast.resources import DEFAULT_MODEL, find_model
 from bioner_fast.tagging.borders import no_names, whole
-from bioner_fast.tagging.context import use_context
+from bioner_fast.tagging.context import use_context, young_names
 from bioner_fast.tagging.documents import Documents
 from bioner_fast.tagging.pool import pool_heads
 from bioner_fast.tagging.predict import Encoded, Found, Predictor
@@ -52,6 +52,7 @@ class Prepared:
         encoded: what the network takes.
         piece_tokens: int64 [P+1], token indices; a piece is a passage, or a document that brought its tokens.
         pieces: (document, passage) index of every piece, passage ``WHOLE`` for a whole document.
+        walls: by piece, the stretches of its text that can be no part of a name.
     """
 
     documents: Sequence[Document]
@@ -61,6 +62,7 @@ class Prepared:
     encoded: Encoded
     piece_tokens: Ints
     pieces: Sequence[tuple[int, int]]
+    walls: Mapping[int, list[tuple[int, int]]]
 
     def document_offsets(self) -> Ints:
         """int64 [D'+1]: tokens at which the documents begin that have any pieces (they follow each other)."""
@@ -197,7 +199,8 @@ class Tagger:
             counts.append(np.array([len(layer.starts)], np.int64))
             pieces.append((i, WHOLE))
         tokens = StringColumn.concatenate(columns) if own else cut.tokens
-        outside = _outside(passages, cut.starts, cut.ends, cut.token_offsets, len(tokens))
+        walls = {n: spans for n, passage in enumerate(passages) if (spans := no_names(passage.text))}
+        outside = _outside(walls, cut.starts, cut.ends, cut.token_offsets, len(tokens))
         return Prepared(
             documents,
             tokens,
@@ -206,6 +209,7 @@ class Tagger:
             self.predictor.encode(tokens, _offsets(np.concatenate(sentences)), outside),
             _offsets(np.concatenate(counts)),
             pieces,
+            walls,
         )
 
     def finish(
@@ -247,6 +251,8 @@ class Tagger:
                 prepared.document_offsets(),
                 defined,
                 self.bundle.calibration,
+                ranked=self.bundle.answers.ranked,
+                known=_young(prepared),
             )
         overlaps = answer.overlaps or self.bundle.answers.overlaps
         wanted = None if answer.types is None else chosen_types(answer.types, self.bundle.types)
@@ -272,6 +278,9 @@ class Tagger:
                     low = behind - offset if piece == last else 0
                     more = number + 1 < len(piece_of) and piece_of[number + 1] == piece
                     high = int(starts[number + 1]) - offset if more else size
+                    for first, stop in prepared.walls.get(piece, ()):
+                        low = max(low, stop) if stop <= start - offset else low
+                        high = min(high, first) if first >= end - offset else high
                     start, end = whole(passage.text, start - offset, end - offset, normal[kind], low, high)
                     start, end = start + offset, end + offset
                     if start >= end:
@@ -376,19 +385,34 @@ def _offsets(counts: Ints) -> Ints:
 
 
 def _outside(
-    passages: Sequence[Passage], starts: Ints, ends: Ints, token_offsets: Ints, n: int
+    walls: Mapping[int, list[tuple[int, int]]], starts: Ints, ends: Ints, token_offsets: Ints, n: int
 ) -> NDArray[np.bool_] | None:
-    """Which of ``n`` tokens, of which those of the passages come first, can be in no entity."""
-    outside: NDArray[np.bool_] | None = None
-    for number, passage in enumerate(passages):
-        for start, end in no_names(passage.text):
-            if outside is None:
-                outside = np.zeros(n, bool)
+    """Which of ``n`` tokens, those of the passages first, can be in no entity; None: all can."""
+    if not walls:
+        return None
+    outside = np.zeros(n, bool)
+    for number, spans in walls.items():
+        for start, end in spans:
             first, last = int(token_offsets[number]), int(token_offsets[number + 1])
             low = first + int(np.searchsorted(ends[first:last], start, "right"))
             high = first + int(np.searchsorted(starts[first:last], end))
             outside[low:high] = True
     return outside
+
+
+def _young(prepared: Prepared) -> list[tuple[int, int, str]]:
+    """Tokens and types of the names that are younger than the corpora."""
+    found = []
+    for piece, (i, j) in enumerate(prepared.pieces):
+        if j == WHOLE:
+            continue
+        passage = prepared.documents[i].passages[j]
+        for start, end, kind in young_names(passage.text):
+            first, last = int(prepared.piece_tokens[piece]), int(prepared.piece_tokens[piece + 1])
+            low = first + int(np.searchsorted(prepared.starts[first:last], start + passage.offset))
+            high = first + int(np.searchsorted(prepared.ends[first:last], end + passage.offset)) + 1
+            found.append((low, high, kind))
+    return found
 
 
 def _with_entities(passage: Passage, entities: list[Entity]) -> Passage:
