@@ -58,7 +58,7 @@ def small(tasks: tuple[Path | str, ...], out: Path, **changes: Any) -> TrainConf
     values: dict[str, Any] = {
         "tasks": tuple(map(str, tasks)), "out": str(out), "filters": 6, "hidden": (16,), "vector_dim": 10,
         "learning_rate": 0.01, "dropout": 0.2, "batch_size": 32, "threads": 1, "device": "cpu",
-        "decoder": "viterbi",
+        "decoder": "viterbi", "pos": tuple(str(task) for task in tasks if str(task).endswith("pos")),
     }  # fmt: skip
     if len(tasks) == 1 or changes.get("sharing") == "dependent":
         values["epochs"] = 3

@@ -5,6 +5,7 @@
 
 #include "text/bind_support.h"
 #include "text/conll.h"
+#include "text/conll_marks.h"
 #include "text/file_bytes.h"
 #include "text/register.h"
 
@@ -31,10 +32,17 @@ py::tuple read(const py::buffer& data, const std::string& path, std::int64_t tok
     labels.append(
         py::make_tuple(to_numpy(std::move(label.ids), table.n_tokens), py::tuple(to_list(label.names))));
   }
-  return py::make_tuple(to_numpy(std::move(table.text), bytes),
-                        to_numpy(std::move(table.offsets), table.n_tokens + 1), labels,
-                        to_numpy(std::move(table.sentence_offsets)),
-                        to_numpy(std::move(table.document_offsets)), py::tuple(to_list(table.document_ids)));
+  return py::make_tuple(
+      to_numpy(std::move(table.text), bytes), to_numpy(std::move(table.offsets), table.n_tokens + 1), labels,
+      to_numpy(std::move(table.sentence_offsets)), to_numpy(std::move(table.document_offsets)),
+      py::tuple(to_list(table.document_ids)), table.skipped, table.first_skipped);
+}
+
+py::object mark_of(const std::string& line, bool has_columns) {
+  conll::Mark mark = conll::read_mark(line, has_columns);
+  const char* kinds[] = {"none", "start", "name", "end", "comment"};
+  if (mark.kind == conll::Mark::Kind::kNone) return py::none();
+  return py::make_tuple(kinds[static_cast<int>(mark.kind)], std::move(mark.id));
 }
 
 py::object load(int descriptor, int threads) {
@@ -103,7 +111,12 @@ void register_conll(py::module_& m) {
         "The bytes of an open regular file as an array, or None where it is not one; OSError");
   m.def("read_conll", &read, py::arg("data"), py::arg("path"), py::arg("token_column"),
         py::arg("label_columns"), py::arg("min_columns"), py::arg("threads"),
-        "(text, offsets, [(label ids, label names)], sentence offsets, document offsets, document ids)");
+        "(text, offsets, [(label ids, label names)], sentence offsets, document offsets, document ids, lines "
+        "with a blank token, the first of them)");
+  m.def("conll_mark", &mark_of, py::arg("line"), py::arg("has_columns"),
+        "None for the line of a token, else (start, name, end or comment, the document's id)");
+  m.def("may_begin_columns", &conll::may_begin_columns, py::arg("line"),
+        "Whether a line, if it has a token, may be the first of a file");
   m.def("write_conll", &write, py::arg("text"), py::arg("offsets"), py::arg("labels"),
         py::arg("sentence_offsets"), py::arg("document_offsets"), py::arg("document_ids"), py::arg("path"),
         "The column file as bytes; labels are (ids, names) pairs");

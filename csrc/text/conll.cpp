@@ -150,16 +150,34 @@ class Assembler {
     }
     const std::uint32_t* at = reader.breaks();
     const std::uint32_t* const end = at + reader.n_breaks();
-    for (const conll::DocumentStart& document : reader.documents()) {
+    for (const conll::DocumentLine& document : reader.documents()) {
       for (; at < end && *at <= document.tokens; ++at) end_sentence(tokens_ + *at);
-      end_sentence(tokens_ + document.tokens);
-      end_document();
-      document_open_ = true;
-      document_id_ = document.id;
+      add_mark(tokens_ + document.tokens, document.mark);
     }
     for (; at < end; ++at) end_sentence(tokens_ + *at);
     tokens_ += reader.tokens();
     bytes_ += reader.bytes();
+    if (reader.skipped() > 0 && table_.skipped == 0) {
+      table_.first_skipped = conll::line_of(file_, reader.first_skipped());
+    }
+    table_.skipped += static_cast<std::int64_t>(reader.skipped());
+  }
+
+  void add_mark(std::size_t token, const conll::Mark& mark) {
+    if (mark.kind == conll::Mark::Kind::kName && document_open_) {
+      if (mark.id == document_id_) return;  // said again, say before every sentence
+      const bool is_empty =
+          table_.sentence_offsets.back() == static_cast<std::int64_t>(token) &&
+          table_.sentence_offsets.size() - 1 == static_cast<std::size_t>(table_.document_offsets.back());
+      if (is_empty && document_id_.empty()) {
+        document_id_ = mark.id;
+        return;
+      }
+    }
+    end_sentence(token);
+    end_document();
+    document_open_ = mark.kind != conll::Mark::Kind::kEnd;
+    document_id_ = mark.id;
   }
 
   void place(const ChunkReader& reader, const Maps& maps, std::size_t token, std::size_t byte) {

@@ -1,4 +1,6 @@
-// Column files: one token a line, fields separated by tabs or spaces, a blank line between sentences.
+// Column files: one token a line, a blank line between sentences. Fields are separated by tabs alone if the
+// first line with a token has one, else by tabs and spaces. Lines that begin with # are comments unless they
+// have the columns of a token; conll_marks.h says which of them begin documents.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +31,8 @@ struct ConllTable {
   std::vector<std::int64_t> sentence_offsets;  // [S + 1], token indices; no sentence is empty
   std::vector<std::int64_t> document_offsets;  // [D + 1], sentence indices
   std::vector<std::string> document_ids;       // [D], "" where the file gives none
+  std::int64_t skipped = 0;                    // lines whose token is empty or blank
+  std::int64_t first_skipped = 0;              // the number of the first of them, from 1
 };
 
 // Longest token and label, in bytes: longer ones come from files that are no column files.
@@ -54,8 +58,8 @@ struct ConllWriteInput {
 };
 
 // `token TAB label...`, one line a token, an empty line between sentences, none at the end. Throws TextError
-// (line: of the output) for a token that could not be read back: an empty one, one with white space, or
-// -DOCSTART-.
+// (line: of the output) for a token that could not be read back: an empty one, one with white space (inner
+// spaces are none beside a label), or one that would begin a comment or a document.
 std::string write_conll(const ConllWriteInput& input);
 
 }  // namespace bioner

@@ -15,8 +15,12 @@ struct FieldList {
   };
   std::size_t line = 0;  // where it begins
   std::size_t end = 0;   // of its line end
+  bool has_tab = false;
+  bool too_many = false;  // more than kMaxColumns: a comment, or an error
   std::int64_t count = 0;
   Field fields[kMaxColumns];
+
+  bool is_empty(std::int64_t i) const { return fields[i].begin == fields[i].end; }
 
   std::string_view text(const unsigned char* data, std::int64_t i) const {
     return {reinterpret_cast<const char*>(data) + fields[i].begin, fields[i].end - fields[i].begin};
@@ -25,7 +29,6 @@ struct FieldList {
 
 namespace {
 
-constexpr std::string_view kDocumentMarker = "-DOCSTART-";
 // After so many lines in a row that are not plain, the rest of a chunk is not tried any more.
 constexpr int kPatience = 16;
 
@@ -36,6 +39,10 @@ std::string columns_text(std::int64_t n) { return std::to_string(n) + (n == 1 ? 
   throw TextError(line_of(file, line), message);
 }
 
+void refuse_more(std::string_view file, std::size_t line, const FieldList& list) {
+  if (list.too_many) fail(file, line, "expected at most " + columns_text(kMaxColumns) + ", found more");
+}
+
 std::string quoted_line(std::string_view file, std::size_t line) {
   std::size_t end = std::min(file.find('\n', line), file.size());
   if (end > line && file[end - 1] == '\r') --end;
@@ -43,30 +50,44 @@ std::string quoted_line(std::string_view file, std::size_t line) {
 }
 
 // The fields of the line at list.line of data[0, size), which stands at `origin` of the file. `next` gives
-// one delimiter after the other, and `size` in the end.
+// one delimiter after the other, and `size` in the end. With `tabs` only they separate: spaces at the edges
+// of a field are cut, fields may be empty, those at the end of the line are left out.
 template <typename NextDelimiter>
 void split(std::string_view file, std::size_t origin, const unsigned char* data, std::size_t size,
-           const NextDelimiter& next, FieldList& list) {
+           const NextDelimiter& next, bool tabs, FieldList& list) {
   std::size_t field = list.line;
   list.count = 0;
+  list.has_tab = false;
+  list.too_many = false;
+  const auto add = [&](std::size_t begin, std::size_t end) {
+    list.too_many = list.too_many || list.count == kMaxColumns;
+    if (!list.too_many) list.fields[list.count++] = {begin, end};
+  };
   for (;;) {
     const std::size_t at = next();
-    if (at > field) {
-      if (list.count == kMaxColumns) {
-        fail(file, origin + list.line, "expected at most " + columns_text(kMaxColumns) + ", found more");
-      }
-      list.fields[list.count++] = {field, at};
-    }
-    if (at >= size || data[at] == '\n') {
-      list.end = at;
-      return;
-    }
-    if (data[at] == '\r' && at + 1 < size && data[at + 1] != '\n') {
+    const bool is_end = at >= size || data[at] == '\n';
+    if (!is_end && data[at] == '\r' && at + 1 < size && data[at + 1] != '\n') {
       fail(file, origin + list.line,
            "expected line ends LF or CRLF, found a carriage return inside the line");
     }
+    if (!is_end && data[at] == '\t') list.has_tab = true;
+    if (!tabs) {
+      if (at > field) add(field, at);
+    } else if (is_end || data[at] == '\t') {
+      std::size_t end = at;
+      while (field < end && data[field] == ' ') ++field;
+      while (end > field && (data[end - 1] == ' ' || data[end - 1] == '\r')) --end;
+      add(field, end);
+    } else {
+      continue;
+    }
+    if (is_end) {
+      list.end = at;
+      break;
+    }
     field = at + 1;
   }
+  while (list.count > 0 && list.is_empty(list.count - 1)) --list.count;
 }
 
 // Delimiters from `at` on, one byte at a time: for a line here and there.
@@ -88,6 +109,24 @@ class ByteScanner {
   std::size_t size_;
 };
 
+// Brings the fields of a line into the columns of the layout where they do not stand there already: empty
+// fields behind the first are left out, and in a file with tabs a line without may be split at spaces.
+void fit(std::string_view file, std::size_t origin, const unsigned char* data, std::size_t size,
+         const Layout& layout, FieldList& list) {
+  if (list.count == layout.columns) return;
+  std::int64_t kept = 0;
+  for (std::int64_t i = 0; i < list.count; ++i) {
+    if (i == 0 || !list.is_empty(i)) list.fields[kept++] = list.fields[i];
+  }
+  list.count = kept;
+  if (!layout.tabs || list.has_tab || list.count == layout.columns) return;
+  FieldList spaced;
+  spaced.line = list.line;
+  ByteScanner scanner(data, list.line, size);
+  split(file, origin, data, size, [&] { return scanner.next(); }, false, spaced);
+  if (spaced.count == layout.columns || spaced.too_many) list = spaced;
+}
+
 }  // namespace
 
 std::int64_t line_of(std::string_view file, std::size_t position) {
@@ -97,18 +136,29 @@ std::int64_t line_of(std::string_view file, std::size_t position) {
 Layout find_layout(std::string_view file, std::size_t begin, const ConllOptions& options) {
   const auto* data = reinterpret_cast<const unsigned char*>(file.data());
   FieldList list;
+  Layout layout;
   for (list.line = begin; list.line < file.size(); list.line = list.end + 1) {
     ByteScanner scanner(data, list.line, file.size());
-    split(file, 0, data, file.size(), [&] { return scanner.next(); }, list);
-    if (list.count > 0 && list.text(data, 0) != kDocumentMarker) break;
+    split(file, 0, data, file.size(), [&] { return scanner.next(); }, false, list);
+    const std::string_view line = file.substr(list.line, list.end - list.line);
+    if (list.count == 0 || read_mark(line, true).kind != Mark::Kind::kNone || !may_begin_columns(line))
+      continue;
+    layout.tabs = list.has_tab;
+    if (layout.tabs) {
+      scanner = ByteScanner(data, list.line, file.size());
+      split(file, 0, data, file.size(), [&] { return scanner.next(); }, true, list);
+      fit(file, 0, data, file.size(), layout, list);
+    }
+    if (!list.is_empty(0)) break;
   }
-  Layout layout;
   if (list.line >= file.size()) {
+    layout.tabs = true;
     layout.label_columns.resize(options.label_columns.size());
     return layout;
   }
+  refuse_more(file, list.line, list);
   layout.columns = list.count;
-  if (list.count > 1 && data[list.fields[0].end] == ' ') layout.separator = ' ';
+  if (!layout.tabs && list.count > 1) layout.separator = ' ';
   const auto found = [&] {
     return "found " + columns_text(list.count) + ": " + quoted_line(file, list.line);
   };
@@ -122,9 +172,11 @@ Layout find_layout(std::string_view file, std::size_t begin, const ConllOptions&
   const auto resolve = [&](std::int64_t column, const char* what) {
     const std::int64_t index = column < 0 ? column + list.count : column;
     if (index < 0 || index >= list.count) {
+      const std::string place =
+          column < 0 ? " from the right" : " (the " + std::to_string(column + 1) + "th, counted from 1)";
       fail(file, list.line,
-           std::string("expected a ") + what + " in column " + std::to_string(column) +
-               " (0 is the first, -1 the last), " + found());
+           std::string("expected a ") + what + " in column " + std::to_string(column) + place + ", " +
+               found());
     }
     return index;
   };
@@ -168,6 +220,7 @@ void ChunkReader::read(const Chunk& chunk) {
     for (std::vector<std::int32_t>& ids : ids_) ids.resize(lines);
   }
   documents_.clear();
+  skipped_ = 0;
   for (LabelTable& table : tables_) table.clear();
   for (std::vector<std::size_t>& first : first_lines_) first.clear();
   lines_ = {};
@@ -203,24 +256,27 @@ template <typename NextDelimiter>
 void ChunkReader::read_line(const NextDelimiter& next) {
   FieldList list;
   list.line = lines_.line;
-  split(file_, begin_, lines_.data, lines_.size, next, list);
+  split(file_, begin_, lines_.data, lines_.size, next, layout_.tabs, list);
   lines_.line = list.end + 1;
   if (list.count == 0) {
     add_break();
-  } else if (list.text(lines_.data, 0) == kDocumentMarker) {
-    add_break();
-    // The rest of the line is the id, save the fillers that keep columns aligned ("-DOCSTART- -X- O O").
-    std::string id;
-    for (std::int64_t i = 1; i < list.count && id.empty(); ++i) {
-      const std::string_view value = list.text(lines_.data, i);
-      if (value == "O" || value == "-X-" || value == "-" || value == "_") continue;
-      const std::size_t begin = list.fields[1].begin;
-      id.assign(reinterpret_cast<const char*>(lines_.data) + begin, list.fields[list.count - 1].end - begin);
-    }
-    documents_.push_back({lines_.tokens, std::move(id)});
-  } else {
-    add_token(list);
+    return;
   }
+  fit(file_, begin_, lines_.data, lines_.size, layout_, list);
+  const unsigned char first = lines_.data[list.line];
+  if (first == '#' || first == '-' || first == ' ' || first == '\t') {
+    // A comment is not split at spaces to see whether it fits a file with tabs.
+    const bool has_columns =
+        list.count == layout_.columns && !list.too_many && (list.has_tab || !layout_.tabs || list.count == 1);
+    const std::string_view line(reinterpret_cast<const char*>(lines_.data) + list.line, list.end - list.line);
+    Mark mark = read_mark(line, has_columns);
+    if (mark.kind == Mark::Kind::kStart) add_break();
+    if (mark.kind != Mark::Kind::kNone) {
+      if (mark.kind != Mark::Kind::kComment) documents_.push_back({lines_.tokens, std::move(mark)});
+      return;
+    }
+  }
+  add_token(list);
 }
 
 void ChunkReader::add_break() {
@@ -231,6 +287,11 @@ void ChunkReader::add_break() {
 
 void ChunkReader::add_token(const FieldList& list) {
   const std::size_t line = begin_ + list.line;
+  refuse_more(file_, line, list);
+  if (layout_.tabs && list.is_empty(0) && (list.count == layout_.columns || layout_.columns == 0)) {
+    if (skipped_++ == 0) first_skipped_ = line;
+    return;
+  }
   if (list.count != layout_.columns) {
     fail(file_, line,
          "expected " + columns_text(layout_.columns) + " as in the lines before, found " +

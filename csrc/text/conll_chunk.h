@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "text/conll.h"
+#include "text/conll_marks.h"
 #include "text/label_table.h"
 #include "text/plain_lines.h"
 
@@ -17,7 +18,8 @@ struct Layout {
   std::int64_t columns = 0;  // 0: no line has a token
   std::int64_t token_column = 0;
   std::vector<std::int64_t> label_columns;
-  unsigned char separator = '\t';  // between the first two fields of the first line
+  bool tabs = false;               // the first line has a tab: tabs alone separate, fields may hold spaces
+  unsigned char separator = '\t';  // the one to expect
 };
 
 // The number of the line at a position in the file, from 1.
@@ -34,10 +36,10 @@ struct Chunk {
   std::size_t lines;
 };
 
-// A -DOCSTART- line.
-struct DocumentStart {
+// A line that begins, names or ends a document.
+struct DocumentLine {
   std::size_t tokens;  // of the chunk, before the line
-  std::string id;
+  Mark mark;
 };
 
 struct FieldList;
@@ -61,7 +63,10 @@ class ChunkReader {
   // Numbers of tokens of the chunk before blank lines and document starts, ascending.
   const std::uint32_t* breaks() const { return breaks_.data(); }
   std::size_t n_breaks() const { return lines_.n_breaks; }
-  const std::vector<DocumentStart>& documents() const { return documents_; }
+  const std::vector<DocumentLine>& documents() const { return documents_; }
+  // Lines whose token is empty or blank, and where the first of them begins in the file.
+  std::size_t skipped() const { return skipped_; }
+  std::size_t first_skipped() const { return first_skipped_; }
 
  private:
   template <typename NextDelimiter>
@@ -81,7 +86,9 @@ class ChunkReader {
   std::vector<std::vector<std::int32_t>> ids_;
   std::vector<LabelTable> tables_;
   std::vector<std::vector<std::size_t>> first_lines_;
-  std::vector<DocumentStart> documents_;
+  std::vector<DocumentLine> documents_;
+  std::size_t skipped_ = 0;
+  std::size_t first_skipped_ = 0;
 };
 
 }  // namespace bioner::conll

@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "text/conll.h"
+#include "text/conll_marks.h"
 #include "text/delimiters.h"
 #include "text/text_error.h"
 
@@ -15,6 +16,20 @@ bool writable(std::string_view field) {
   return !field.empty() && std::none_of(field.begin(), field.end(), [](char c) {
     return c == '\0' || is_delimiter(static_cast<unsigned char>(c));
   });
+}
+
+bool writable_token(std::string_view token, bool has_labels) {
+  if (!writable(token)) {
+    // Beside a label the file has tabs, which alone separate.
+    const auto is_other = [](char c) {
+      return c == '\0' || (c != ' ' && is_delimiter(static_cast<unsigned char>(c)));
+    };
+    if (!has_labels || token.empty() || token.front() == ' ' || token.back() == ' ' || token.front() == '#' ||
+        std::any_of(token.begin(), token.end(), is_other)) {
+      return false;
+    }
+  }
+  return conll::read_mark(token, true).kind == conll::Mark::Kind::kNone;
 }
 
 }  // namespace
@@ -44,7 +59,7 @@ std::string write_conll(const ConllWriteInput& in) {
     for (std::int64_t i = in.sentence_offsets[s]; i < in.sentence_offsets[s + 1]; ++i) {
       const std::string_view token(text + in.offsets[i],
                                    static_cast<std::size_t>(in.offsets[i + 1] - in.offsets[i]));
-      if (!writable(token) || token == kDocumentMarker) {
+      if (!writable_token(token, !in.label_ids.empty())) {
         throw TextError(
             0,
             "token " + std::to_string(i) + " (" + quoted(token) +

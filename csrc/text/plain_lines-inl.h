@@ -54,6 +54,14 @@ BIONER_INLINE std::uint64_t load64(const unsigned char* p) {
   return value;
 }
 
+// Whether a line may be no token but a comment or a document marker (conll_marks.h).
+BIONER_INLINE bool may_be_mark(const unsigned char* line) {
+  constexpr std::uint64_t kLower = 0x2020202020202020;  // makes letters small and leaves hyphens
+  const std::uint64_t word = load64(line) | kLower;
+  return line[0] == '#' || word == load64(reinterpret_cast<const unsigned char*>("-docstar")) ||
+         word == load64(reinterpret_cast<const unsigned char*>("--docsta"));
+}
+
 // Lists the delimiters of data[0, size), more positions than that if they lie in the last block; what follows
 // them in `out` is arbitrary.
 BIONER_INLINE std::size_t find_delimiters(const unsigned char* data, std::size_t size, std::uint32_t* out) {
@@ -120,7 +128,6 @@ BIONER_INLINE void add_break(const PlainLines& s, Place& place) {
 template <int kColumns, int kLabels>
 BIONER_INLINE bool read_hopefully(const PlainLines& s, const unsigned char* base, std::size_t size,
                                   const std::uint32_t* positions, std::size_t count, Place& result) {
-  const std::uint64_t marker = load64(reinterpret_cast<const unsigned char*>("-DOCSTAR"));
   Place place = result;
   std::size_t token_lengths = 0;  // one less each, or'ed: below a power of two only if every one is
   std::size_t label_lengths = 0;
@@ -137,7 +144,7 @@ BIONER_INLINE bool read_hopefully(const PlainLines& s, const unsigned char* base
     token_lengths |= length - 1;
     for (int c = 0; c + 1 < kColumns; ++c) wrong |= base[ends[c]] ^ s.separator;
     wrong |= base[ends[kColumns - 1]] ^ static_cast<unsigned>('\n');
-    wrong |= load64(base + place.line) == marker ? 1u : 0u;
+    wrong |= may_be_mark(base + place.line) ? 1u : 0u;
     for (int c = 1; c < kColumns; ++c) field_lengths |= ends[c] - ends[c - 1] - std::size_t{2};
     for (int l = 0; l < kLabels; ++l) {
       const int column = kColumns == 2 ? 1 : s.label_columns[l];
@@ -166,7 +173,6 @@ BIONER_INLINE bool read_hopefully(const PlainLines& s, const unsigned char* base
 template <int kColumns, int kLabels>
 bool read_carefully(const PlainLines& s, const unsigned char* base, std::size_t size,
                     const std::uint32_t* positions, std::size_t count, Place& place) {
-  const std::uint64_t marker = load64(reinterpret_cast<const unsigned char*>("-DOCSTAR"));
   while (place.at + kColumns <= count && place.line < size) {
     const std::uint32_t* const ends = positions + place.at;
     if (ends[0] == place.line) {
@@ -175,11 +181,11 @@ bool read_carefully(const PlainLines& s, const unsigned char* base, std::size_t 
       continue;
     }
     const std::size_t length = ends[0] - place.line;
-    if (length > kCopy || base[ends[kColumns - 1]] != '\n' || load64(base + place.line) == marker)
-      return false;
+    if (length > kCopy || base[ends[kColumns - 1]] != '\n' || may_be_mark(base + place.line)) return false;
     for (int c = 1; c < kColumns; ++c) {
       const unsigned char between = base[ends[c - 1]];
-      if ((between != '\t' && between != ' ') || ends[c] - ends[c - 1] < 2) return false;
+      if ((between != '\t' && (between != ' ' || s.separator == '\t')) || ends[c] - ends[c - 1] < 2)
+        return false;
     }
     for (int l = 0; l < kLabels; ++l) {
       const int column = s.label_columns[l];

@@ -40,11 +40,47 @@ def test_by_name_and_by_path(tmp_path: Path) -> None:
 
 
 def test_kinds_and_schemes(tmp_path: Path) -> None:
-    pos = load_task(make_task(tmp_path / "pos", train="NN IN", devel="VB"))
-    assert (pos.kind, pos.source_scheme) == ("pos", None)
+    folder = make_task(tmp_path / "pos", train="NN IN", devel="VB")
+    for pos in ("pos",), (str(folder),), None:
+        task = load_task(folder, pos=pos)
+        assert (task.kind, task.source_scheme, task.train and task.train.tag_names) == (
+            "pos",
+            None,
+            ("NN", "IN"),
+        )
+    assert load_task(make_task(tmp_path / "GENIA-pos", train="NN IN")).kind == "pos"
     assert load_task(make_task(tmp_path / "one", train="O I-A I-A", devel="I-B")).source_scheme is Scheme.IOB1
     assert load_task(make_task(tmp_path / "es", train="O B-A E-A", test="O")).source_scheme is Scheme.IOBES
     assert load_task(make_task(tmp_path / "none", train="O O")).source_scheme is Scheme.IOB2
+
+
+@pytest.mark.parametrize(
+    ("tags", "column", "spelled"),
+    [
+        ("O B-A L-A U-A", "last", ("O", "B-A", "E-A", "S-A")),
+        ("B-A M-A M-A E-A W-A S-A", "last", ("B-A", "I-A", "E-A", "S-A")),
+        ("B I O", "last", ("B-x_y", "I-x_y", "O")),
+        ("B I L U O", "last", ("B-x_y", "I-x_y", "E-x_y", "S-x_y", "O")),
+        ("tag B-A I-A O B- o O", "last", ("O", "B-A", "I-A")),
+        ("O B-A", "second", ("O", "B-A")),
+    ],
+)
+def test_tags_are_spelled_alike(tmp_path: Path, tags: str, column: str, spelled: tuple[str, ...]) -> None:
+    folder = make_task(tmp_path / "x y", train=tags)
+    if column == "second":
+        text = (folder / "train.tsv").read_text()
+        (folder / "train.tsv").write_text(text.replace("\n", "\tNN\n"))
+    task = load_task(folder, tag_column=2 if column == "second" else None)
+    assert task.train is not None
+    assert (task.kind, task.train.tag_names) == ("ner", spelled)
+
+
+def test_stray_tags_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    task = load_task(make_task(tmp_path / "x", train="O B-A o o", devel="O"))
+    assert "train.tsv: tags of no scheme are read as O: o (2 tokens), the first at token 'w2'" in caplog.text
+    assert task.strays == {"train": ("o",), "devel": ()}
+    assert task.train is not None
+    assert task.train.tags() == ["O", "B-A", "O", "O"]
 
 
 def test_illegal_tags_are_warned_about(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -72,8 +108,12 @@ def test_refusals_say_where_they_looked(tmp_path: Path) -> None:
         load_task("empty", tmp_path)
     with pytest.raises(BionerError, match="the splits of a task must be tagged alike"):
         load_task(make_task(tmp_path / "mixed", train="B-A O", test="NN IN"))
-    with pytest.raises(BionerError, match="the tag L-A belongs to BILOU"):
-        load_task(make_task(tmp_path / "bilou", train="O B-A L-A U-A"))
+    with pytest.raises(BionerError, match=r"has tags without types .* splits of a task must be tagged alike"):
+        load_task(make_task(tmp_path / "half", train="B-A O", test="B I"))
+    with pytest.raises(
+        BionerError, match=r"its tags \(NN, IN\) are none of chunks .* say so with --pos other"
+    ):
+        load_task(make_task(tmp_path / "other", train="NN IN"), pos=())
     (tmp_path / "there" / "devel.tsv").write_text("a\tO\nb\n")
     with pytest.raises(FormatError, match=r"devel\.tsv:2: expected 2 columns"):
         load_task("there", tmp_path)

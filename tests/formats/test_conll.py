@@ -66,7 +66,7 @@ def test_real_corpora_come_back(shared: Path, name: str) -> None:
 
 
 def test_layout_byte_order_mark_crlf_spaces_and_missing_end() -> None:
-    (document,) = _read("\ufeffIL  -2 \t B-G\r\nx y I-G\r\n\r\n\r\nz z O")
+    (document,) = _read("\ufeffIL  -2   B-G\r\nx y \tI-G\r\n\r\n\r\nz z O")
     assert document.text == "IL x\nz"
     assert document.id == "in"
     assert isinstance(document.native, TokenLayer)
@@ -86,6 +86,9 @@ def test_layout_byte_order_mark_crlf_spaces_and_missing_end() -> None:
         (["B-A", "E-A", "E-A"], ["a b", "c"]),
         (["O", "O", "O"], []),
         (["NN", "IN", "B-A"], []),
+        (["B", "I", "O"], ["a b"]),
+        (["B-A", "L-A", "U-A"], ["a b", "c"]),
+        (["tag", "B-A", "I-A"], ["b c"]),
     ],
 )
 def test_chunks_follow_conlleval(tags: list[str], expected: list[str]) -> None:
@@ -164,7 +167,7 @@ def test_columns_of_a_model_follow_those_that_were_read() -> None:
     (document,) = _read("a B-A\nb O\n")
     assert isinstance(document.native, TokenLayer)
     document.native.tags = {"one": ["O", "B-X"], "two": ["NN", "VB"]}
-    assert _write([document])[0] == "a\tB-A\tO\tNN\nb\tO\tB-X\tVB\n"
+    assert _write([document])[0] == "# global.columns =\ttoken gold one two\na\tB-A\tO\tNN\nb\tO\tB-X\tVB\n"
 
 
 def test_a_document_without_tokens_is_refused() -> None:

@@ -140,6 +140,11 @@ def test_column_files_keep_tokens_and_gain_columns(
         line for line in data.split("\n") if line.count("\t") == 1 and "DOCSTART" not in line
     ]
     assert all(line.count("\t") in (0, 1, 4) for line in lines)
+    assert lines[0] == "# global.columns =\ttoken gold medical cells pos"
+    # The result is read by evaluate, which asks where two heads may be meant.
+    (tmp_path / "out.tsv").write_bytes(out)
+    assert run(["evaluate", str(tmp_path / "out.tsv")]) == 2
+    assert run(["evaluate", str(tmp_path / "out.tsv"), "--predicted-column", "cells"]) == 0
     # As JSON the gold tags are not mistaken for findings.
     status, out = _run(monkeypatch, "-m", model, tmp_path / "in.tsv", "--output-format", "jsonl")
     assert all(entity["task"] for record in _records(out) for entity in record["entities"])

@@ -32,6 +32,14 @@ def register(app: typer.Typer) -> None:
         target: Annotated[str, typer.Argument(metavar="OUT", help="File or folder; - is standard output.")],
         from_name: Annotated[str | None, typer.Option("--from", metavar="F", help=_FORMAT_HELP)] = None,
         to_name: Annotated[str | None, typer.Option("--to", metavar="F", help="As --from.")] = None,
+        tag_column: Annotated[
+            int | None,
+            typer.Option(
+                metavar="N",
+                min=2,
+                help="Column of the tags of a column file, counted from 1; by default the last.",
+            ),
+        ] = None,
         report: Annotated[
             Path | None,
             typer.Option(
@@ -48,9 +56,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Convert a column file to another tag scheme, or documents to another format.
 
-        Between tag schemes only the last column changes; others stay. Annotations that a new format cannot
-        hold as they stand are reported, one line each. A document format goes to a tag scheme by way of the
-        tokenizer, for training.
+        Between tag schemes only the column of the tags changes; others stay. Tags of no scheme become O.
+        Annotations that a new format cannot hold as they stand are reported, one line each. A document format
+        goes to a tag scheme by way of the tokenizer, for training.
 
         \b
         Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
@@ -61,9 +69,11 @@ def register(app: typer.Typer) -> None:
             raise UsageError("--json prints on standard output, where the result goes; name an output file")
         from_name, to_name = _names(source, target, from_name, to_name)
         if from_name in SCHEMES and to_name in SCHEMES:
-            result = _between_schemes(source, target, from_name, to_name, force)
+            result = _between_schemes(source, target, from_name, to_name, tag_column, force)
         else:
-            result = _between_formats(source, target, from_name, to_name, report, skip_bad, force)
+            if tag_column is not None and from_name not in (*SCHEMES, "conll"):
+                raise UsageError(f"--tag-column is for column files, not for {from_name}")
+            result = _between_formats(source, target, from_name, to_name, tag_column, report, skip_bad, force)
         if as_json:
             from bioner_fast.cli.output import print_json
 
@@ -99,7 +109,7 @@ def _names(source: str, target: str, from_name: str | None, to_name: str | None)
 
 
 def _between_schemes(
-    source: str, target: str, from_name: str, to_name: str, force: bool
+    source: str, target: str, from_name: str, to_name: str, tag_column: int | None, force: bool
 ) -> dict[str, object]:
     import tempfile
 
@@ -111,21 +121,29 @@ def _between_schemes(
         if source == _STANDARD:  # it is read twice
             path = str(Path(folder, "stdin"))
             Path(path).write_bytes(sys.stdin.buffer.read())
-        corpus = _to_scheme(Corpus.read(path), label, from_name, to_name)
-        _write(replace_last_column(load_bytes(path), corpus.tags()), target, force)
+        column = -1 if tag_column is None else tag_column - 1
+        corpus = _to_scheme(Corpus.read(path, tag_column=column), label, from_name, to_name)
+        _write(replace_last_column(load_bytes(path), corpus.tags(), column), target, force)
     return {"tokens": corpus.n_tokens, "sentences": corpus.n_sentences, "documents": corpus.n_documents}
 
 
 def _to_scheme(corpus: Corpus, source: str, from_name: str, to_name: str) -> Corpus:
-    from bioner_fast.data.schemes import Scheme, convert, detect_scheme
+    from bioner_fast.data.schemes import Scheme, convert, detect_scheme, read_chunks, split_tag
+    from bioner_fast.data.tag_names import not_chunks
     from bioner_fast.errors import FormatError
 
-    found = detect_scheme(corpus.tag_names, corpus)
-    if found is None:
-        raise FormatError(source, "the tags of the last column are not of an IOB scheme; nothing to convert")
+    read = read_chunks(corpus, source=source)
+    found = None if read is None else detect_scheme(read[0].tag_names, read[0])
+    if read is None or found is None:
+        message = f"the tags of the column ({not_chunks(corpus.tag_names)}) are not of an IOB scheme"
+        raise FormatError(source, f"{message}; nothing to convert (--tag-column names another column)")
     if from_name not in ("iob", found.name.lower()) and {from_name, found.name.lower()} & {"iobes"}:
         raise FormatError(source, f"the tags are {found.name}, not {from_name.upper()}; mend --from")
-    return convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()], warn=True)
+    corpus, reading = read
+    corpus = convert(corpus, Scheme["IOB2" if to_name == "iob" else to_name.upper()], warn=True)
+    if reading.bare:  # what came without types goes without
+        corpus = corpus.with_tags(corpus.tag_ids, tuple(split_tag(tag)[0] for tag in corpus.tag_names))
+    return corpus
 
 
 def _write(data: bytes, target: str, force: bool) -> None:
@@ -145,6 +163,7 @@ def _between_formats(
     target: str,
     from_name: str,
     to_name: str,
+    tag_column: int | None,
     report: Path | None,
     skip_bad: bool,
     force: bool,
@@ -182,6 +201,7 @@ def _between_formats(
             on_problem=None if report is not None else warn,
             report_file=report,
             target_name=("<stdout>" if target == _STANDARD else target) if scheme is not None else None,
+            tag_column=tag_column,
         )
         if scheme is not None:
             from bioner_fast.data.corpus import Corpus

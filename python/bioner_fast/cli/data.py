@@ -113,6 +113,10 @@ def fetch_corpora(
 
 def check_folder(
     folder: Annotated[str, typer.Argument(metavar="DIR", help="A task folder, or a folder of them.")],
+    tag_column: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="Column of the tags, counted from 1; by default the last."),
+    ] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Report on a corpus folder: counts, types, scheme, illegal sequences, sentences that splits share.
@@ -130,7 +134,7 @@ def check_folder(
     if not tasks:
         raise BionerError(f"{folder} has no train.tsv, devel.tsv or test.tsv, and neither has a folder in it")
     manifest = load_manifest()
-    reports = [check_task(task, manifest) for task in tasks]
+    reports = [check_task(task, manifest, tag_column=tag_column) for task in tasks]
     if as_json:
         print_json({"tasks": [report.to_json() for report in reports]})
         return
@@ -140,8 +144,11 @@ def check_folder(
 
 def _print_report(report: TaskReport) -> None:
     from bioner_fast.cli.output import print_table
+    from bioner_fast.data.tasks import POS_TASKS
 
-    scheme = "part-of-speech tags" if report.scheme is None else report.scheme.upper()
+    known = report.name.lower() in map(str.lower, POS_TASKS)
+    others = "part-of-speech tags" if known else "tags of no chunks: parts of speech?"
+    scheme = others if report.scheme is None else report.scheme.upper()
     columns = ("split", "documents", "sentences", "tokens", "mentions", "longest", "illegal", "repeated")
     rows = [
         [
@@ -163,7 +170,11 @@ def _print_report(report: TaskReport) -> None:
         typer.echo(f"{count:,} sentences of {second} are in {first} too")
     for name, split in report.splits.items():
         if split.strays:
-            typer.echo(f"{name} has tags of no scheme: {', '.join(split.strays[:10])}")
+            typer.echo(f"{name} has tags of no scheme, read as O: {', '.join(split.strays[:10])}")
+    if report.scheme is None and not known:
+        typer.echo(
+            f"train takes such tags for parts of speech with --pos {report.name}; is it another --tag-column?"
+        )
     if report.missing:
         typer.echo(f"no {', '.join(report.missing)}")
     if report.published is not None:

@@ -26,6 +26,24 @@ def register(app: typer.Typer) -> None:
                 help="conlleval (lenient chunks), strict (well-formed chunks only) or token.",
             ),
         ] = "conlleval",
+        gold_column: Annotated[
+            str | None,
+            typer.Option(
+                metavar="N",
+                help="Column of the gold tags, counted from 1, or its name; by default the one called gold, "
+                "else the last but one.",
+            ),
+        ] = None,
+        predicted_column: Annotated[
+            str | None,
+            typer.Option(
+                metavar="N", help="Column of the predicted tags; by default that of the model, else the last."
+            ),
+        ] = None,
+        normal_types: Annotated[
+            bool,
+            typer.Option("--normal-types", help="Compare types by normal names: GGP and Protein are gene."),
+        ] = False,
         model: Annotated[
             str | None,
             typer.Option(
@@ -44,6 +62,12 @@ def register(app: typer.Typer) -> None:
         head: Annotated[
             str | None, typer.Option(metavar="NAME", help="With --model: the task of the bundle to score.")
         ] = None,
+        tag_column: Annotated[
+            int | None,
+            typer.Option(
+                metavar="N", min=2, help="Column of the gold tags, counted from 1, of FILE or of the task."
+            ),
+        ] = None,
         output: Annotated[
             Path | None,
             typer.Option(
@@ -60,7 +84,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Score predictions: precision, recall and F1 per entity type, with counts, and accuracy.
 
-        Part-of-speech predictions are scored with --scheme token.
+        Three columns without names are token, gold and predicted tag. Part-of-speech predictions are scored
+        with --scheme token.
 
         \b
         Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
@@ -74,8 +99,12 @@ def register(app: typer.Typer) -> None:
         if file is not None:
             if output is not None or head is not None:
                 raise UsageError("--head and --output go with --task")
-            result = _score_file(file, scheme)
+            if tag_column is not None and gold_column is None:
+                gold_column = str(tag_column)
+            result = _score_file(file, scheme, gold_column, predicted_column, normal_types)
         else:
+            if gold_column is not None or predicted_column is not None:
+                raise UsageError("--gold-column and --predicted-column are for a FILE of predictions")
             if task is None:
                 raise UsageError(
                     "evaluate needs a FILE of predictions, or --task, the corpus to run a model on"
@@ -87,6 +116,7 @@ def register(app: typer.Typer) -> None:
             outcome = score_bundle(
                 model, task, split, data_dir=data, head=head, scheme=scheme,
                 device=device, threads=threads, precision=precision,
+                tag_column=tag_column, normal_types=normal_types,
             )  # fmt: skip
             if output is not None:
                 outcome.write(output)
@@ -97,21 +127,23 @@ def register(app: typer.Typer) -> None:
             _print_score(result)
 
 
-def _score_file(path: str, scheme: str) -> Score:
-    from bioner_fast.data.corpus import read_predictions
-    from bioner_fast.data.schemes import is_tag_scheme
+def _score_file(
+    path: str, scheme: str, gold_column: str | None, predicted_column: str | None, normal_types: bool
+) -> Score:
+    from bioner_fast.data.predictions import load_predictions
     from bioner_fast.data.scoring import RULES, score
-    from bioner_fast.errors import BionerError, UsageError
+    from bioner_fast.errors import UsageError
 
     if scheme not in RULES:
         raise UsageError(f"--scheme {scheme}: expected {', '.join(RULES)}")
-    gold, predicted, names = read_predictions(path)
-    if gold.n_tokens == 0:
-        raise BionerError(f"{path}: there is nothing to score: the file holds no tokens")
-    if scheme != "token" and not is_tag_scheme((*gold.tag_names, *names)):
-        shown = ", ".join(gold.tag_names[:4])
-        raise UsageError(f"{path}: its tags ({shown}, ...) are not of the form B-type; use --scheme token")
-    return score(gold, predicted, names, scheme=scheme)
+    found = load_predictions(
+        path,
+        gold_column=gold_column,
+        predicted_column=predicted_column,
+        normal_types=normal_types,
+        parts_of_speech=scheme == "token",
+    )
+    return score(found.gold, found.ids, found.names, scheme=scheme)
 
 
 def _print_score(result: Score) -> None:

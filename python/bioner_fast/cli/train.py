@@ -87,8 +87,9 @@ def _numbers(name: str, text: str) -> tuple[int, ...]:
 def _train(values: dict[str, Any]) -> None:
     beside = {name: values.pop(name) for name in _BESIDE}
     given = {name: value for name, value in values.items() if value is not None}
-    if "tasks" in given:
-        given["tasks"] = tuple(part.strip() for part in given["tasks"].split(",") if part.strip())
+    for name in ("tasks", "pos"):
+        if name in given:
+            given[name] = tuple(part.strip() for part in given[name].split(",") if part.strip())
     for name in ("filter_widths", "hidden", "dilations"):
         if name in given:
             given[name] = _numbers(name, given[name])

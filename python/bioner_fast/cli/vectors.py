@@ -181,7 +181,7 @@ def _splits(name: str, data: Path | None) -> list[tuple[str, Corpus]]:
 
     if Path(name).is_file():
         return [("file", Corpus.read(name))]
-    task = load_task(name, data)
+    task = load_task(name, data, warn=False, pos=None)
     splits = {"train": task.train, "devel": task.devel, "test": task.test}
     return [(split, corpus) for split, corpus in splits.items() if corpus is not None]
 

@@ -25,7 +25,7 @@ class SplitReport:
         types: mentions per entity type; tokens per tag for part-of-speech tags.
         longest_sentence: in tokens.
         illegal: tags that the scheme does not allow where they stand.
-        strays: tags that belong to no scheme.
+        strays: tags that belong to no scheme; they are read as ``O``.
         repeated_sentences: sentences that occur before in the same file.
         digest: SHA-256 of the normal form.
     """
@@ -66,13 +66,20 @@ class TaskReport:
         return asdict(self)
 
 
-def check_task(folder: str | Path, manifest: Manifest | None = None) -> TaskReport:
+def check_task(
+    folder: str | Path, manifest: Manifest | None = None, *, tag_column: int | None = None
+) -> TaskReport:
     """Read every split of a task and report on it.
+
+    Args:
+        folder: the task.
+        manifest: known corpora.
+        tag_column: the column of the tags, counted from 1; the last one by default.
 
     Raises:
         BionerError: the folder is no task, or a file is malformed.
     """
-    task = load_task(folder, warn=False)
+    task = load_task(folder, warn=False, tag_column=tag_column, pos=None)
     corpora = task.splits()
     keys = {name: sentence_keys(corpus) for name, corpus in corpora.items()}
     shared = {}
@@ -87,7 +94,7 @@ def check_task(folder: str | Path, manifest: Manifest | None = None) -> TaskRepo
         folder=str(task.folder),
         kind=task.kind,
         scheme=None if task.source_scheme is None else task.source_scheme.value,
-        splits={name: _split_report(task, corpus, keys[name]) for name, corpus in corpora.items()},
+        splits={name: _split_report(task, name, keys[name]) for name in corpora},
         missing=[split for split in SPLITS if split not in corpora],
         shared_sentences=shared,
         published=None if known is None else is_whole(task.folder, known),
@@ -114,7 +121,8 @@ def sentence_keys(corpus: Corpus) -> list[bytes]:
     return keys
 
 
-def _split_report(task: Task, corpus: Corpus, keys: list[bytes]) -> SplitReport:
+def _split_report(task: Task, split: str, keys: list[bytes]) -> SplitReport:
+    corpus = task.splits()[split]
     tagset = TagSet.for_corpora([corpus], task.source_scheme)
     tags = tagset.encode(corpus)
     spans = decode_spans(tags, corpus.sentence_offsets, tagset)
@@ -133,7 +141,7 @@ def _split_report(task: Task, corpus: Corpus, keys: list[bytes]) -> SplitReport:
         types=per_type,
         longest_sentence=int(lengths.max(initial=0)),
         illegal=illegal.count if task.kind == "ner" else 0,
-        strays=list(illegal.strays) if task.kind == "ner" else [],
+        strays=list(task.strays.get(split, ())),
         repeated_sentences=sum(count - 1 for count in Counter(keys).values()),
         digest=corpus.digest(),
     )

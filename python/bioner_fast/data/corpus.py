@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +20,13 @@ from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError
 from bioner_fast.files import atomic_write, packed
 from bioner_fast.formats.base import GZIP, decompressed
+from bioner_fast.formats.columns import Line, Lines, blank_tokens, column_names
+from bioner_fast.log import logger
 
 Ids = npt.NDArray[np.int32]
 Offsets = npt.NDArray[np.int64]
+# Bytes of a file that are searched for the names of its columns.
+_HEAD = 1 << 16
 _Bytes = TypeVar("_Bytes", bytes, npt.NDArray[np.uint8])
 # Tags of every token: indices of any integer type, [N], and the names they stand for.
 Labels = tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]
@@ -75,11 +79,14 @@ class Corpus:
         tag_column: int | None = -1,
         threads: int = 0,
     ) -> Corpus:
-        """Read a column file: a token a line, fields split by tabs or spaces, blank lines between sentences.
+        """Read a column file: a token a line, blank lines between sentences.
 
-        A line that starts with ``-DOCSTART-`` begins a document; what follows on that line is its id (fillers
-        such as ``O`` and ``-X-`` are none). Line ends may be LF or CRLF; a byte-order mark is skipped. Gzip
-        is recognised by content.
+        Where the first line with a token has a tab, tabs alone separate, so that a token may hold spaces;
+        elsewhere tabs and spaces do. A token that is empty or blank is left out, with a warning. Lines like
+        ``-DOCSTART-``, ``# doc_id = 12`` and ``###MEDLINE:12`` begin a document and name it (fillers such as
+        ``O`` and ``-X-`` are no names). Other lines that begin with ``#`` are comments, unless they have the
+        columns of a token. Line ends may be LF or CRLF; a byte-order mark is skipped. Gzip is recognised by
+        content.
 
         Args:
             path: the file; ``-`` is standard input.
@@ -172,7 +179,9 @@ class Corpus:
         whole or not at all; a name in ``.gz`` is compressed.
 
         Raises:
-            FormatError: a token is empty or holds white space, so that it could not be read back.
+            FormatError: a token is empty or holds white space but for inner spaces, or would be read as a
+            comment
+                or a document marker, so that it would not come back.
         """
         data = packed(self.to_bytes(predicted, path=os.fspath(path)), path)
         with atomic_write(path, "wb") as out:
@@ -213,8 +222,13 @@ class Corpus:
         )
 
 
-def read_predictions(path: str | os.PathLike[str]) -> tuple[Corpus, Ids, tuple[str, ...]]:
+def read_predictions(
+    path: str | os.PathLike[str], gold_column: int = -2, predicted_column: int = -1
+) -> tuple[Corpus, Ids, tuple[str, ...]]:
     """Read a file (``-``: standard input) of ``token ... gold predicted`` lines.
+
+    Args:
+        gold_column, predicted_column: which fields hold the tags, from 0, negative from the right.
 
     Returns:
         The corpus with its gold tags, the predicted tags as int32 ids ``[N]``, and their names.
@@ -222,16 +236,40 @@ def read_predictions(path: str | os.PathLike[str]) -> tuple[Corpus, Ids, tuple[s
     Raises:
         FormatError: as :meth:`Corpus.read`; fewer than three columns.
     """
-    corpus, labels = _read(path, 0, [-2, -1], min_columns=3)
+    corpus, labels = _read(path, 0, [gold_column, predicted_column], min_columns=3)
     return corpus, labels[1][0], labels[1][1]
 
 
-def replace_last_column(data: bytes, tags: Sequence[str]) -> bytes:
-    r"""A column file with other tags in its last column; all else in it stays, but line ends become LF.
+def read_labels(
+    path: str | os.PathLike[str], choose: Callable[[list[str] | None], list[int]]
+) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
+    """Read the tokens of a file (``-``: standard input) and the columns that ``choose`` picks.
+
+    Args:
+        path: the file.
+        choose: takes the names of the columns, where the file says them, else None; gives the columns to
+        read,
+            from 0, negative from the right.
+
+    Returns:
+        The corpus with the tags of the first column, and of every column the tags as int32 ids ``[N]`` and
+        names.
+
+    Raises:
+        FormatError: as :meth:`Corpus.read`.
+    """
+    data = _contents(path, 0)
+    columns = choose(column_names(bytes(data[:_HEAD])))
+    return _read(path, 0, columns, min_columns=3 if min(columns) < 0 else 2, data=data)
+
+
+def replace_last_column(data: bytes, tags: Sequence[str], column: int = -1) -> bytes:
+    r"""A column file with other tags in one column; all else in it stays, but line ends become LF.
 
     Args:
         data: the file, as :meth:`Corpus.read` has read it.
         tags: one for each of its tokens.
+        column: which, from 0, negative from the right.
 
     Raises:
         ValueError: there are more or fewer tags than tokens.
@@ -240,23 +278,30 @@ def replace_last_column(data: bytes, tags: Sequence[str]) -> bytes:
         >>> replace_last_column(b"p53\tNN\tI-Gene\n\nis\tVB\tO\n", ["S-Gene", "O"])
         b'p53\tNN\tS-Gene\n\nis\tVB\tO\n'
     """
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = Lines()
     rest = iter(tags)
-    out: list[bytes] = []
+    out: list[str] = []
+
+    def put(line: Line) -> None:
+        text = line.text.rstrip(" \t")
+        if line.kind == "token":
+            start, end = line.spans[column]
+            text = text[:start] + next(rest) + text[end:]
+        out.append(text)
+
     try:
-        for line in lines:
-            kept = line.rstrip(b" \t\r")
-            if kept and not kept.lstrip(b" \t").startswith(b"-DOCSTART-"):
-                cut = max(kept.rfind(b"\t"), kept.rfind(b" ")) + 1
-                kept = kept[:cut] + next(rest).encode()
-            out.append(kept)
+        for raw in data.removeprefix(b"\xef\xbb\xbf").decode().split("\n"):
+            for line in lines.read(raw.removesuffix("\r")):
+                put(line)
+        for line in lines.finish():
+            put(line)
     except StopIteration:
         raise ValueError("tags: expected one for each token, got fewer") from None
     if next(rest, None) is not None:
         raise ValueError("tags: expected one for each token, got more")
     if out[-1]:
-        out.append(b"")
-    return b"\n".join(out)
+        out.append("")
+    return "\n".join(out).encode()
 
 
 def load_bytes(path: str | os.PathLike[str]) -> bytes:
@@ -300,11 +345,19 @@ def _read(
     *,
     min_columns: int,
     threads: int = 0,
+    data: bytes | npt.NDArray[np.uint8] | None = None,
 ) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
     name = "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
-    text, offsets, labels, sentences, documents, ids = _text.read_conll(
-        _contents(path, threads), _shown(name), token_column, label_columns, min_columns, threads
+    text, offsets, labels, sentences, documents, ids, skipped, first = _text.read_conll(
+        _contents(path, threads) if data is None else data,
+        _shown(name),
+        token_column,
+        label_columns,
+        min_columns,
+        threads,
     )
+    if skipped:
+        logger.warning("%s:%d: %s", name, first, blank_tokens(skipped))
     if labels:
         tag_ids, tag_names = labels[0]
     else:

@@ -1,6 +1,6 @@
 """Tag schemes: recognising and converting IOB1, IOB2 and IOBES, tag sets with their constraints, spans.
 
-A tag is ``O``, or a prefix (B, I, E, S), a hyphen and a type; the type is all after the *first* hyphen.
+Tags are those that :mod:`bioner_fast.data.tag_names` spells: ``O``, or B, I, E, S, a hyphen and a type.
 Chunks begin and end by the lenient rules of conlleval, so every sequence of tags has chunks, legal or not;
 conversion keeps them and yields a legal sequence. That is the published conversion, which :func:`convert`
 reproduces.
@@ -18,6 +18,13 @@ import numpy.typing as npt
 
 from bioner_fast import _text
 from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.tag_names import (
+    NO_TYPE,
+    TagReading,
+    read_tags,
+    split_tag,
+    stray_message,
+)
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.log import logger
 
@@ -58,26 +65,6 @@ def parse_scheme(name: str) -> Scheme:
         raise UsageError(f"unknown tag scheme {name!r}: expected iob1, iob2, iob or iobes") from None
 
 
-def split_tag(tag: str) -> tuple[str, str]:
-    """Prefix and type of a tag; prefix ``""`` where the tag belongs to no scheme.
-
-    Example:
-        >>> split_tag("B-C-D"), split_tag("O"), split_tag("NN")
-        (('B', 'C-D'), ('O', ''), ('', 'NN'))
-    """
-    if tag == "O":
-        return "O", ""
-    prefix, hyphen, kind = tag.partition("-")
-    if prefix in ("B", "I", "E", "S") and (hyphen and kind):
-        return prefix, kind
-    return "", tag
-
-
-def join_tag(prefix: str, kind: str) -> str:
-    """The inverse of :func:`split_tag`."""
-    return "O" if prefix == "O" else f"{prefix}-{kind}" if prefix else kind
-
-
 def open_type(types: Iterable[str]) -> str:
     """The type of a token that a corpus does not label: O, or a part of an entity of one of these types.
 
@@ -116,6 +103,69 @@ def tag_table(
         prefixes.append(_PREFIXES.index(prefix) if known else _OTHER)
         kinds.append(index[kind] if known and prefix != "O" else -1)
     return np.array(prefixes, dtype=np.uint8), np.array(kinds, dtype=np.int32)
+
+
+def tag_counts(corpora: Iterable[Corpus]) -> dict[str, int]:
+    """Tokens of each tag, by first appearance."""
+    counts: dict[str, int] = {}
+    for corpus in corpora:
+        found = np.bincount(corpus.tag_ids, minlength=len(corpus.tag_names)).tolist()
+        for name, count in zip(corpus.tag_names, found, strict=True):
+            counts[name] = counts.get(name, 0) + count
+    return counts
+
+
+def respelled(corpus: Corpus, reading: TagReading) -> Corpus:
+    """The corpus with its tags as ``reading`` has them; the corpus itself where they stand so already.
+
+    Example:
+        >>> corpus = Corpus.from_sentences([[("a", "U-X"), ("b", "?")]])
+        >>> respelled(corpus, read_tags(tag_counts([corpus]))).tags()
+        ['S-X', 'O']
+    """
+    names = [reading.spelled[name] for name in corpus.tag_names]
+    if tuple(names) == corpus.tag_names:
+        return corpus
+    known = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    places = np.array([known[name] for name in names], dtype=np.int32)
+    return corpus.with_tags(places[corpus.tag_ids], tuple(known))
+
+
+def read_chunks(
+    corpus: Corpus, type_name: str = NO_TYPE, *, source: str | None = None
+) -> tuple[Corpus, TagReading] | None:
+    """A corpus whose tags are spelled as those of chunks; None where they are none (parts of speech).
+
+    Stray tags are read as ``O``, with a warning.
+
+    Args:
+        corpus: as it was read.
+        type_name: the type of bare tags (B, I, O).
+        source: what the warning calls it; by default its path.
+    """
+    counts = tag_counts([corpus])
+    reading = read_tags(counts, type_name)
+    if reading is None:
+        return None
+    warn_strays(corpus, reading, counts, source)
+    return respelled(corpus, reading), reading
+
+
+def warn_strays(
+    corpus: Corpus, reading: TagReading, counts: dict[str, int] | None = None, source: str | None = None
+) -> None:
+    """Log a warning for the stray tags of a corpus as it was read, if it has any."""
+    strays = [name for name in corpus.tag_names if name in reading.strays]
+    if not strays:
+        return
+    first = int(np.flatnonzero(np.isin(corpus.tag_ids, [corpus.tag_names.index(tag) for tag in strays]))[0])
+    logger.warning(
+        "%s: %s, the first at token %r of sentence %d",
+        source or corpus.path or "corpus",
+        stray_message(counts or tag_counts([corpus]), strays),
+        corpus.tokens[first],
+        int(np.searchsorted(corpus.sentence_offsets, first, side="right")),
+    )
 
 
 def is_tag_scheme(tag_names: Iterable[str]) -> bool:
@@ -175,7 +225,7 @@ def find_illegal(corpus: Corpus, scheme: Scheme | None = None) -> IllegalTags:
 
 
 def warn_illegal(corpus: Corpus, scheme: Scheme | None = None) -> None:
-    """Log a warning for illegal sequences and stray tags, if there are any."""
+    """Log a warning for illegal sequences, and for tags of no scheme that are not read as O."""
     scheme = scheme or detect_scheme(corpus.tag_names, corpus)
     found = find_illegal(corpus, scheme)
     where = corpus.path or "corpus"

@@ -80,7 +80,7 @@ def find_corpora(
         BionerError: there is no such folder or corpus, it lacks a split, or there is none at all.
     """
     if names:
-        found = [_complete(load_task(name, data, warn=False)) for name in dict.fromkeys(names)]
+        found = [_complete(load_task(name, data, warn=False, pos=None)) for name in dict.fromkeys(names)]
         return sorted(found, key=lambda corpus: corpus.name)
     if data is None:
         raise UsageError("--data: name the folder of the corpora, or single corpora with --corpora")
@@ -91,7 +91,7 @@ def find_corpora(
     for entry in sorted(folder.iterdir()):
         present = [split for split in SPLITS if (entry / f"{split}.tsv").is_file()]
         if len(present) == len(SPLITS):
-            found.append(_complete(load_task(entry, None, warn=False)))
+            found.append(_complete(load_task(entry, None, warn=False, pos=None)))
         elif present:
             missing = ", ".join(split for split in SPLITS if split not in present)
             logger.info("%s is left out: it has no %s split", entry.name, missing)

@@ -90,15 +90,17 @@ class Reporter:
 
 @dataclass(frozen=True, slots=True)
 class TableColumns:
-    """Which columns are read.
+    """Which columns of tables and column files are read.
 
     Attributes:
         text: of the texts; by default the one called ``text``, else ``abstract``.
         id: of the identifiers; by default rows are numbered from 1.
+        tags: of column files, that of the tags, counted from 1; the last one by default.
     """
 
     text: str | None = None
     id: str | None = None
+    tags: int | None = None
 
 
 class Writer(Protocol):
@@ -118,6 +120,7 @@ class Source(Reporter):
         stream: decompressed bytes; has ``peek``.
         path: the name used in messages.
         stem: the file name without folder and known suffixes, the identifier of a one-document file.
+        tag_column: of column files, the column of the tags, counted from 1; None for the last one.
         damage: with ``lines(salvage=True)``, what is wrong with the line just given; None if nothing is.
     """
 
@@ -126,6 +129,7 @@ class Source(Reporter):
     ) -> None:
         super().__init__(path, on_problem)
         self.stem = stem or document_stem(path)
+        self.tag_column: int | None = None
         self.damage: FormatError | None = None
         self.stream = decompressed(stream, path)
 

@@ -1,9 +1,14 @@
-r"""Column files (CoNLL): one token a line, an empty line between sentences, ``-DOCSTART-`` between documents.
+r"""Column files (CoNLL): one token a line, an empty line between sentences, marks between documents.
+
+What the lines are is said in :mod:`bioner_fast.formats.columns`.
 
 As a document format: the text of a document is its tokens joined by spaces, its sentences by line feeds.
 The tokens, the sentences and all columns stay with the document in a :class:`TokenLayer`, so that tagging
-uses them instead of splitting the text again. The last column, where it is an IOB or IOBES one, is read as
-entities.
+uses them instead of splitting the text again. The last column (or the one that the source names), where its
+tags are those of chunks by the rule of :mod:`bioner_fast.data.tag_names`, is read as entities.
+
+Beside the columns of a model and others the file says how its columns are called (``# global.columns = token
+gold TASK``), so that ``bioner-fast evaluate`` knows which is which.
 
 A document from another format needs a token layer before it can be written here
 (:func:`bioner_fast.features.layers.add_tokens`).
@@ -13,7 +18,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
@@ -22,14 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bioner_fast.data.document import Document, Entity, Passage
+from bioner_fast.data.tag_names import TagReading, not_chunks, read_tags, stray_message
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, utf8
+from bioner_fast.formats.columns import GOLD, HEADER, TOKEN, Line, Lines, blank_tokens
 from bioner_fast.formats.offsets import join_spans
 
 _MARKER = "-DOCSTART-"
-_FILLERS = {"O", "-X-", "-", "_"}
-_SEPARATOR = re.compile(r"[\t ]+")
-_TAG = re.compile(r"O|[BIES]-(.+)", re.DOTALL)
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class TokenLayer:
         tags: columns that a model added, by task, each N strings.
         marker: whether a ``-DOCSTART-`` line stands before the document.
         named: whether that line names it.
+        names: of the given columns, where the file says them.
     """
 
     starts: NDArray[np.int64]
@@ -52,6 +57,7 @@ class TokenLayer:
     tags: dict[str, list[str]] = field(default_factory=dict)
     marker: bool = True
     named: bool = True
+    names: list[str] | None = None
 
 
 class _Builder:
@@ -64,6 +70,7 @@ class _Builder:
         self.sentences: list[list[str]] = []
         self.columns: list[list[str]] = []
         self.open = False
+        self.skipped: list[int] = []
         self.damage: FormatError | None = None
 
     def add(self, fields: list[str]) -> None:
@@ -76,7 +83,7 @@ class _Builder:
         for column, value in zip(self.columns, fields[1:], strict=True):
             column.append(value)
 
-    def document(self) -> Document:
+    def document(self, tags: _TagColumn, names: list[str] | None) -> Document:
         starts: list[int] = []
         ends: list[int] = []
         offsets = [0]
@@ -95,9 +102,51 @@ class _Builder:
             given=self.columns,
             marker=self.marker,
             named=self.named,
+            names=names,
         )
-        entities = decode_tags(self.columns[-1], layer, text) if self.columns else []
+        entities = tags.entities(self.id, self.columns, layer, text)
         return Document(self.id, [Passage(text, entities=entities)], native=layer)
+
+
+class _TagColumn:
+    """Reads the tags of one file's documents; what is odd about them is reported once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._column = source.tag_column
+        self._counts: Counter[str] = Counter()
+        self._told: set[str | None] = set()
+
+    def entities(self, id: str, columns: list[list[str]], layer: TokenLayer, text: str) -> list[Entity]:
+        """The entities of a document; none where its tags are none of chunks (parts of speech)."""
+        if not columns:
+            return []
+        if self._column is not None and not 2 <= self._column <= len(columns) + 1:
+            message = f"expected tags in column {self._column}, found {len(columns) + 1} columns"
+            raise FormatError(self._source.path, message)
+        tags = columns[-1 if self._column is None else self._column - 2]
+        self._counts.update(tags)
+        # By all tags so far: a document may have a few strays and nothing else.
+        reading = read_tags(self._counts)
+        self._tell(id, reading, tags)
+        if reading is None:
+            return []
+        return decode_tags([reading.spelled[tag] for tag in tags], layer, text)
+
+    def _tell(self, id: str, reading: TagReading | None, tags: list[str]) -> None:
+        if reading is None:
+            if None not in self._told:
+                message = (
+                    f"its tags ({not_chunks(dict.fromkeys(tags))}) are none of chunks: no entities are read"
+                )
+                self._source.annotation(id, message, action="kept")
+            self._told.add(None)
+            return
+        here = Counter(tags)
+        new = [tag for tag in here if tag in reading.strays and tag not in self._told]
+        if new:
+            self._source.annotation(id, stray_message(here, new), action="changed")
+        self._told.update(new)
 
 
 def read(source: Source) -> Iterator[Document]:
@@ -108,57 +157,85 @@ def read(source: Source) -> Iterator[Document]:
     """
     document: _Builder | None = None
     count = 0
-    columns = 0
-    for number, line in source.lines(salvage=True):
-        fields = [value for value in _SEPARATOR.split(line) if value]
-        damage = source.damage
-        if "\r" in line or "\0" in line:
+    lines = Lines()
+    tags = _TagColumn(source)
+
+    def place(line: Line) -> FormatError | None:
+        """What is wrong with a line."""
+        if "\r" in line.text or "\0" in line.text:
             message = "expected text with line ends LF or CRLF, found a control character"
-            damage = FormatError(source.path, message, number)
-        if not fields:
+            return FormatError(source.path, message, line.number)
+        if line.kind == "bad":
+            shown = line.text if len(line.text) <= 60 else line.text[:60] + "..."
+            found = len(line.spans)
+            message = f"expected {lines.columns} columns as in the lines before, found {found}: {shown!r}"
+            return FormatError(source.path, message, line.number)
+        return None
+
+    damages: dict[int, FormatError] = {}
+
+    def all_lines() -> Iterator[Line]:
+        for number, text in source.lines(salvage=True):
+            if source.damage is not None:
+                damages[number] = source.damage
+            yield from lines.read(text)
+        yield from lines.finish()
+
+    for line in all_lines():
+        damage = damages.pop(line.number, None) or place(line)
+        if line.kind == "name" and document is not None and document.marker:
+            if line.id == document.id and document.named:  # said again, say before every sentence
+                continue
+            if not document.named and not document.sentences:
+                document.id, document.named = line.id, True
+                continue
+        if line.kind in ("start", "name", "end"):
+            if document is not None:
+                yield from _whole(document, source, tags, lines)
+            document = None
+            if line.kind != "end":
+                count += 1
+                document = _Builder(line.id or str(count), True, bool(line.id))
+        elif line.kind == "blank":
             if document is not None:
                 document.open = False
-        elif fields[0] == _MARKER:
-            if document is not None:
-                yield from _whole(document, source)
-            count += 1
-            named = any(value not in _FILLERS for value in fields[1:])
-            document = _Builder(" ".join(fields[1:]) if named else str(count), True, named)
-        else:
+        elif line.kind != "comment":
             if document is None:
-                document = _Builder(source.stem, False, False)
                 count += 1
-            if damage is None and columns and len(fields) != columns:
-                shown = line if len(line) <= 60 else line[:60] + "..."
-                message = f"expected {columns} columns as in the lines before, found {len(fields)}: {shown!r}"
-                damage = FormatError(source.path, message, number)
+                document = _Builder(source.stem, False, False)
             if damage is None and document.damage is None:
-                columns = len(fields)
-                document.add(fields)
+                if line.kind == "skipped":
+                    document.skipped.append(line.number)
+                else:
+                    document.add(line.fields)
         if damage is not None:
             if source.on_problem is None or document is None:
                 raise damage
             document.damage = document.damage or damage
     if document is not None:
-        yield from _whole(document, source)
+        yield from _whole(document, source, tags, lines)
 
 
-def _whole(document: _Builder, source: Source) -> Iterator[Document]:
+def _whole(document: _Builder, source: Source, tags: _TagColumn, lines: Lines) -> Iterator[Document]:
     """The document, or none if a line of it was damaged."""
-    if document.damage is None:
-        yield document.document()
-    else:
+    if document.damage is not None:
         source.bad_document(document.id, document.damage.detail, line=document.damage.line)
+        return
+    if document.skipped:
+        message = blank_tokens(len(document.skipped))
+        source.annotation(document.id, message, kind="text", line=document.skipped[0])
+    if not document.marker and not document.sentences:
+        return
+    names = lines.names
+    yield document.document(tags, names[1:] if names and len(names) == lines.columns else None)
 
 
 def decode_tags(tags: list[str], layer: TokenLayer, text: str) -> list[Entity]:
-    """Entities of an IOB1, IOB2 or IOBES column; none if any tag is of another kind (part of speech).
+    """Entities of tags: ``O``, or B, I, E, S with a type.
 
     Chunks follow the conlleval rules: B and S begin one, I and E do after O, after E or S, after another type
     and at the start of a sentence.
     """
-    if not all(_TAG.fullmatch(tag) for tag in set(tags)):
-        return []
     entities: list[Entity] = []
     begins = set(layer.sentence_offsets.tolist())
     first = -1  # first token of the open chunk
@@ -255,6 +332,10 @@ class Writer:
         if not columns:
             columns = [encode_entities(document, layer, self._reporter)]
             offsets = _joined_sentences(layer, columns)
+        if self._empty and layer.tags and len(columns) > 1:
+            given = layer.names or [f"column{i}" for i in range(2, len(layer.given) + 1)] + [GOLD]
+            names = [TOKEN, *given[: len(layer.given)], *layer.tags]
+            self._stream.write(utf8(f"{HEADER}{' '.join('_'.join(name.split()) for name in names)}\n"))
         if len(layer.starts):
             if self._columns not in (-1, len(columns)):
                 message = (
@@ -269,6 +350,8 @@ class Writer:
             self._reporter.annotation(
                 document.id, "NUL characters became U+FFFD", kind="text", action="changed"
             )
+        # A field that is empty would not come back.
+        columns = [[value or "_" for value in column] for column in columns]
         lines = list(map("\t".join, zip(tokens, *columns, strict=True)))
         blocks: list[str] = []
         if layer.marker:

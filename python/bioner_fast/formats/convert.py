@@ -16,7 +16,7 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError, UsageError
 from bioner_fast.files import atomic_write, to_json
-from bioner_fast.formats.base import Problem, Reporter, report_native
+from bioner_fast.formats.base import Problem, Reporter, TableColumns, report_native
 from bioner_fast.formats.registry import OnProblem, get_format, guess_format, open_writer, read_documents
 
 # Formats that hold entities but no relations, or neither; their writers know nothing of other formats.
@@ -84,6 +84,7 @@ def convert_documents(
     on_problem: OnProblem = None,
     report_file: str | os.PathLike[str] | None = None,
     target_name: str | None = None,
+    tag_column: int | None = None,
 ) -> ConversionReport:
     """Convert documents from one format to another, streaming.
 
@@ -96,6 +97,7 @@ def convert_documents(
         on_problem: receives each annotation, relation or text that could not go over as it stands.
         report_file: where to write the same as JSON lines.
         target_name: what reports call the target, where it is a file that the user did not name.
+        tag_column: of column files, the column of the tags, counted from 1; the last one by default.
 
     Raises:
         FormatError: the source is malformed, or a document is bad and ``skip_bad`` is false; the target is
@@ -129,6 +131,7 @@ def convert_documents(
             on_problem,
             report,
             target_name,
+            tag_column,
         )
         return report
     with atomic_write(report_file) as out:
@@ -139,7 +142,17 @@ def convert_documents(
                 on_problem(problem)
 
         _convert(
-            source, target, from_format, to_format, add_tokens, force, skip_bad, record, report, target_name
+            source,
+            target,
+            from_format,
+            to_format,
+            add_tokens,
+            force,
+            skip_bad,
+            record,
+            report,
+            target_name,
+            tag_column,
         )
     return report
 
@@ -155,6 +168,7 @@ def _convert(
     on_problem: OnProblem,
     report: ConversionReport,
     target_name: str | None,
+    tag_column: int | None,
 ) -> None:
     def collect(problem: Problem) -> None:
         if target_name is not None and problem.path == str(target):
@@ -169,7 +183,8 @@ def _convert(
         if on_problem is not None:
             on_problem(problem)
 
-    documents = read_documents(source, from_format, on_problem=collect)
+    columns = TableColumns(tags=tag_column)
+    documents = read_documents(source, from_format, on_problem=collect, columns=columns)
     name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else "<stream>"
     reporter = Reporter(str(name), collect)
     with open_writer(target, to_format, force=force, on_problem=collect) as out:

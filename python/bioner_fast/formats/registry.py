@@ -183,7 +183,7 @@ def read_documents(
         name: what messages call a stream; its ``.name`` or ``<stream>`` by default.
         on_problem: receives every :class:`Problem`; bad documents are then skipped. Without it a bad document
             raises and smaller problems are logged.
-        columns: of a table, which hold texts and identifiers.
+        columns: of a table, which hold texts and identifiers; of a column file, which holds the tags.
 
     Raises:
         FormatError: the file does not follow its format.
@@ -225,6 +225,7 @@ def _read_stream(
     if entry.reader is None:
         raise UsageError(f"documents cannot be read as {entry.name}")
     source = Source(stream, label, on_problem)
+    source.tag_column = None if columns is None else columns.tags
     read = entry.load(entry.reader)
     yield from read(source, columns or TableColumns()) if entry.table else read(source)
 

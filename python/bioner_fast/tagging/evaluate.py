@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.schemes import convert, is_tag_scheme
 from bioner_fast.data.scoring import RULES, Score, score
-from bioner_fast.data.tasks import Task, load_task
+from bioner_fast.data.tasks import Task, load_task, normal_labels, with_normal_types
 from bioner_fast.errors import UsageError
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.tagging.tagger import Tagger
@@ -52,6 +52,8 @@ def score_bundle(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "auto",
+    tag_column: int | None = None,
+    normal_types: bool = False,
 ) -> BundleScore:
     """Tag one split of a task with a saved bundle and score it.
 
@@ -63,6 +65,8 @@ def score_bundle(
         head: the bundle's head to use; by default the one called as the task, else the only entity head.
         scheme: ``conlleval``, ``strict`` or ``token``; part-of-speech heads are always scored by token.
         device, threads, precision: as for :class:`Tagger`, where the bundle is a folder.
+        tag_column: the column of the tags in the task's files, counted from 1; the last one by default.
+        normal_types: compare types by their normal names (``GGP`` and ``Protein`` are both ``gene``).
 
     Raises:
         UsageError: no such split, or the choice of the head is open.
@@ -71,17 +75,23 @@ def score_bundle(
     if split not in SPLITS:
         raise UsageError(f"split must be one of {', '.join(SPLITS)}, not {split!r}")
     tagger = bundle if isinstance(bundle, Tagger) else Tagger.load(bundle, device, threads, precision)
-    loaded = task if isinstance(task, Task) else load_task(task, data_dir)
+    loaded = task if isinstance(task, Task) else load_task(task, data_dir, tag_column=tag_column, pos=None)
     corpus: Corpus | None = getattr(loaded, split)
     if corpus is None:
         raise UsageError(f"task {loaded.name} has no {split} split")
     if head is None and any(known.name == loaded.name for known in tagger.bundle.tasks):
         head = loaded.name
     chosen = tagger.bundle.task(head)
-    return score_corpus(tagger, corpus, chosen, scheme)
+    return score_corpus(tagger, corpus, chosen, scheme, normal_types)
 
 
-def score_corpus(tagger: Tagger, corpus: Corpus, head: TaskHead, scheme: str = "conlleval") -> BundleScore:
+def score_corpus(
+    tagger: Tagger,
+    corpus: Corpus,
+    head: TaskHead,
+    scheme: str = "conlleval",
+    normal_types: bool = False,
+) -> BundleScore:
     """As :func:`score_bundle`, on a corpus at hand."""
     if scheme not in RULES:
         raise UsageError(f"scheme must be one of {', '.join(RULES)}, not {scheme!r}")
@@ -97,11 +107,9 @@ def score_corpus(tagger: Tagger, corpus: Corpus, head: TaskHead, scheme: str = "
     encoded = tagger.predictor.encode(corpus.tokens, corpus.sentence_offsets)
     found = next(one for one in tagger.predictor.find(encoded) if one.head is head)
     predicted = found.tags.astype(np.int32)
-    result = score(
-        corpus,
-        predicted,
-        head.tagset.names,
-        corpus.sentence_offsets,
-        scheme="token" if head.kind == "pos" else scheme,
-    )
+    gold, ids, names = corpus, predicted, head.tagset.names
+    if normal_types and head.kind == "ner":
+        gold, (ids, names) = with_normal_types(corpus), normal_labels(corpus, (predicted, names))
+    rule = "token" if head.kind == "pos" else scheme
+    result = score(gold, ids, names, corpus.sentence_offsets, scheme=rule)
     return BundleScore(result, corpus, head, predicted)

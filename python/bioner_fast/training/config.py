@@ -73,6 +73,12 @@ class TrainConfig:
     data: str | None = _flag(
         None, "Folder that holds a folder per task with train.tsv, devel.tsv and test.tsv."
     )
+    tag_column: int | None = _flag(
+        None, "Column of the tags in the tasks' files, counted from 1  [default: the last]"
+    )
+    pos: tuple[str, ...] = _flag(
+        (), "Tasks whose tags are parts of speech, separated by commas; GENIA-pos is known to be one."
+    )
     vectors: str | None = _flag(
         None, "Word vectors: word2vec, GloVe or fastText .vec. Without: random vectors that are fine-tuned."
     )
@@ -161,7 +167,7 @@ class TrainConfig:
     checkpoint_every: str = _flag("60s", "Save a checkpoint every so many seconds (60s) or steps (500).")
 
     def __post_init__(self) -> None:
-        for name in ("tasks", "filter_widths", "hidden", "dilations"):
+        for name in ("tasks", "pos", "filter_widths", "hidden", "dilations"):
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
@@ -198,6 +204,7 @@ class TrainConfig:
             "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1,
             "epochs": 1, "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1, "channels": 1,
             "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 0,
+            "tag_column": 2,
         }  # fmt: skip
         for name, least in at_least.items():
             value = getattr(self, name)
@@ -269,6 +276,9 @@ class TrainConfig:
 
     def _check_tasks(self) -> None:
         names = [task_name(task) for task in self.tasks]
+        for task in self.pos:
+            if self.tasks and task not in (*self.tasks, *names):
+                raise UsageError(f"--pos: {task} is none of the tasks ({', '.join(names)})")
         if len(set(names)) < len(names):
             raise UsageError(f"--tasks: a task occurs twice in {', '.join(names)}")
         if self.sharing == "dependent" and len(names) != 2:

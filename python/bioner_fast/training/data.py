@@ -92,7 +92,13 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
     corpora: list[tuple[str, str, TagSet, dict[str, Corpus]]] = []
     for name in config.tasks:
         wanted_splits = SPLITS if config.test else SPLITS[:2]
-        task = load_task(name, None if config.data is None else Path(config.data), splits=wanted_splits)
+        task = load_task(
+            name,
+            None if config.data is None else Path(config.data),
+            splits=wanted_splits,
+            tag_column=config.tag_column,
+            pos=config.pos,
+        )
         found = {split: corpus for split, corpus in task.splits().items() if corpus.n_tokens}
         if "train" not in found:
             what = "has no train.tsv" if task.train is None else "has an empty train split"
