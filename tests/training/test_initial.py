@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,30 @@ def test_fixed_vectors_have_to_be_the_same(folder: Path, tmp_path: Path) -> None
     assert again.tasks["Disease"] == first.tasks["Disease"]
     with pytest.raises(UsageError, match="its word vectors are not those of this run; give the --vectors"):
         train(small((folder / "Disease",), tmp_path / "other", **{**more, "vectors": vectors(2)}))
+
+
+def test_tags_are_matched_by_name(folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Types in another order of first appearance, and one that the model does not know."""
+    lines = (folder / "Disease" / "train.tsv").read_text()
+    other = lines.replace("-Disease", "-Chemical")
+    models: dict[str, Path] = {}
+    for run, first, second in (("start", lines, other), ("again", other, lines)):
+        place = tmp_path / run / "both"
+        place.mkdir(parents=True)
+        extra = "zinc\tB-New\nzinc\tI-New\n\n" if run == "again" else ""
+        for split in ("train", "devel"):
+            (place / f"{split}.tsv").write_text(f"{extra}{first}\n\n{second}")
+        start = {} if run == "start" else {"init_from": str(models["start"]), **STILL}
+        caplog.clear()
+        with caplog.at_level(logging.INFO, logger="bioner_fast"):
+            models[run] = train(small((place,), tmp_path / f"{run}-run", **(IDCNN | start))).model
+    assert "of task both these are new, with new rows: New" in caplog.text
+    old, new = (load_bundle(models[run]) for run in ("start", "again"))
+    before, after = old.network.state_dict(), new.network.state_dict()
+    theirs, ours = old.tasks[0].tagset, new.tasks[0].tagset
+    assert (theirs.types, ours.types) == (("Disease", "Chemical"), ("New", "Chemical", "Disease"))
+    here = [ours.index[name] for name in theirs.names]
+    assert torch.equal(after["heads.0.weight"][here], before["heads.0.weight"])
+    assert torch.equal(after["heads.0.bias"][here], before["heads.0.bias"])
+    assert torch.equal(after["chains.0.transitions"][here][:, here], before["chains.0.transitions"])
+    assert torch.equal(after["chains.0.start"][here], before["chains.0.start"])

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from bioner_fast.data.schemes import TagSet
 from bioner_fast.errors import UsageError
 from bioner_fast.features.vocabulary import WORD_ROW
 from bioner_fast.files import MANIFEST_NAME, sha256
@@ -41,8 +42,9 @@ class Origin:
 def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
     """Give a new network the weights of a bundle: encoder, features, and heads of tasks of the same name.
 
-    Heads of other tasks stay as they were drawn. Fixed word vectors have to be the bundle's own; of those
-    that are trained, the rows of words that both know are taken.
+    Tags of a task are matched by name, in whatever order; rows of new types, and heads of other tasks, stay
+    as they were drawn. Fixed word vectors have to be the bundle's own; of those that are trained, the rows of
+    words that both know are taken.
 
     Args:
         path: the bundle, or the name of an installed model.
@@ -50,7 +52,7 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
         prepared: what it will be trained on.
 
     Raises:
-        UsageError: architecture, look-up, word vectors or the tags of a task differ.
+        UsageError: architecture, look-up, word vectors, or the tag scheme of a task differ.
         BionerError: there is no bundle, or it is not whole.
     """
     bundle = load_bundle(bundle_folder(path))
@@ -73,9 +75,13 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
             source = name
             if kind in _PER_TASK:
                 index, _, rest = rest.partition(".")
-                source = f"{kind}.{places.get(int(index))}.{rest}"
+                task = int(index)
+                source = f"{kind}.{places.get(task)}.{rest}"
                 if source not in old:  # a task, or a CRF, that the bundle does not have
                     continue
+                theirs = bundle.tasks[places[task]].tagset
+                _copy_rows(value, old[source], prepared.tasks[task].tagset, theirs, square=kind == "chains")
+                continue
             value.copy_(old[source])
     taken = tuple(prepared.tasks[index].name for index in sorted(places))
     logger.info("starting from %s, with its heads of %s", path, ", ".join(taken) or "no task")
@@ -106,13 +112,37 @@ def _heads(path: str, bundle: Bundle, prepared: Prepared) -> dict[int, int]:
     for index, task in enumerate(prepared.tasks):
         if task.name in known:
             place, head = known[task.name]
-            if head.tagset.names != task.tagset.names:
-                theirs, ours = (", ".join(tags.names) for tags in (head.tagset, task.tagset))
+            theirs, ours = head.tagset, task.tagset
+            if theirs.scheme is not ours.scheme or not set(theirs.names[1:]) & set(ours.names[1:]):
+                left, right = (", ".join(tags.names) for tags in (theirs, ours))
                 raise UsageError(
-                    f"--init-from {path}: its task {task.name} has other tags ({theirs}) than here ({ours})"
+                    f"--init-from {path}: its task {task.name} has other tags ({left}) than here ({right})"
                 )
+            _say_differences(path, task.name, theirs, ours)
             places[index] = place
     return places
+
+
+def _say_differences(path: str, task: str, theirs: TagSet, ours: TagSet) -> None:
+    """Say which types (parts of speech: tags) of a task are new, and which are left out."""
+    left, right = (tags.types or tags.names for tags in (theirs, ours))
+    for names, others, what in (
+        (right, left, "new, with new rows"),
+        (left, right, "of the model's left out"),
+    ):
+        if found := [name for name in names if name not in others]:
+            logger.info("--init-from %s: of task %s these are %s: %s", path, task, what, ", ".join(found))
+
+
+def _copy_rows(value: Tensor, old: Tensor, ours: TagSet, theirs: TagSet, *, square: bool) -> None:
+    """Copy what belongs to tags that both know: rows, and columns too of a ``square`` table."""
+    pairs = [(i, theirs.index[name]) for i, name in enumerate(ours.names) if name in theirs.index]
+    new, known = (torch.tensor(places, device=value.device) for places in zip(*pairs, strict=True))
+    old = old.to(value.device)
+    if square and value.dim() == 2:
+        value[new[:, None], new] = old[known[:, None], known]
+    else:
+        value[new] = old[known]
 
 
 def _word_table(path: str, bundle: Bundle, old: Tensor, network: Network, prepared: Prepared) -> Tensor:
