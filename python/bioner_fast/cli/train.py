@@ -22,6 +22,9 @@ _HELP = """Train a model; print its scores on devel and test.
 Example: bioner-fast train --arch cnn --tasks sample-disease --out runs/sample --viterbi
 """
 
+# What is trained where nobody names an architecture: recipes/general.toml, of which the rest is the default.
+RECOMMENDED: dict[str, Any] = {"arch": "idcnn", "precision": "bfloat16"}
+
 _BESIDE: dict[str, tuple[Any, Any, Any]] = {
     "config": (
         Path | None,
@@ -68,7 +71,8 @@ def _config_parameters() -> list[inspect.Parameter]:
             names = [f"{names[0]}/--no-{names[0][2:]}"]
         text = item.metadata["help"]
         if item.default is not None and item.default != () and kind is not bool:
-            shown = ",".join(map(str, item.default)) if isinstance(item.default, tuple) else item.default
+            default = RECOMMENDED["arch"] if item.name == "arch" else item.default
+            shown = ",".join(map(str, default)) if isinstance(default, tuple) else default
             text += f"  [default: {shown}]"
         option = typer.Option(*names, help=text, show_default=False)
         parameters.append(_parameter(item.name, kind | None, None, option))
@@ -100,9 +104,11 @@ def _train(values: dict[str, Any]) -> None:
     if beside["config"] is not None:
         if beside["resume"]:
             raise UsageError("--resume takes the settings of the run in --out; leave --config out")
-        config = TrainConfig.load(beside["config"], given)
-    else:
+        config = TrainConfig.load(beside["config"], given, RECOMMENDED)
+    elif beside["resume"] or "arch" in given:
         config = TrainConfig(**given)
+    else:
+        config = TrainConfig(**(RECOMMENDED | given))
 
     from bioner_fast.training.loop import TrainingInterrupted
     from bioner_fast.training.ranks import is_first

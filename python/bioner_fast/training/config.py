@@ -62,7 +62,9 @@ class TrainConfig:
         (), "Tasks, separated by commas: names of folders in --data, paths, or samples."
     )
     arch: str = _flag(
-        "cnn", "Architecture: cnn, mlp or idcnn (the accurate one), or one of your own as module:Name."
+        "cnn",
+        "Architecture: idcnn (the accurate one; without --arch in bfloat16), cnn or mlp (the published "
+        "ones), or one of your own as module:Name.",
     )
     sharing: str | None = _flag(
         None, "Several tasks: multi-output (the default) or dependent (exactly two, the first trained first)."
@@ -336,8 +338,13 @@ class TrainConfig:
             out.write(self.to_toml())
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], overrides: Mapping[str, Any] | None = None) -> TrainConfig:
-        """Read TOML; ``overrides`` win over the file.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        overrides: Mapping[str, Any] | None = None,
+        recommended: Mapping[str, Any] | None = None,
+    ) -> TrainConfig:
+        """Read TOML; ``overrides`` win over the file. Where neither names ``arch``, it is ``recommended``'s.
 
         Raises:
             FormatError: not TOML, or an unknown entry.
@@ -355,7 +362,8 @@ class TrainConfig:
                 path, f"unknown entry {unknown[0]!r}; entries are the flags of train, as in batch_size"
             )
         try:
-            return cls(**{**values, **(overrides or {})})
+            values |= overrides or {}
+            return cls(**(values if "arch" in values else {**(recommended or {}), **values}))
         except UsageError as error:
             if any(str(error).startswith(f"{flag(name)}:") for name in overrides or {}):
                 raise
