@@ -435,11 +435,11 @@ GOOD = {
     [
         (
             "emissions",
-            torch.zeros(3, 2).bfloat16(),
+            torch.zeros(3, 2, dtype=torch.int64),
             TypeError,
-            "`emissions` must be float32 or float64, got bfloat16",
+            "`emissions` must be float16, bfloat16, float32 or float64, got int64",
         ),
-        ("tags", torch.zeros(3), TypeError, "`tags` must be int64, got float32"),
+        ("tags", torch.zeros(3), TypeError, "`tags` must be int32 or int64, got float32"),
         ("tags", torch.zeros(4, dtype=torch.int64), ValueError, "`tags` must have shape [N] = [3], got [4]"),
         ("tags", torch.tensor([0, 2, 0]), ValueError, "`tags`"),
         ("tags", torch.tensor([0, -1, 0]), ValueError, "`tags`"),

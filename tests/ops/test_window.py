@@ -284,9 +284,9 @@ GOOD = {
         ({"values": torch.zeros(3, 2, 1)}, ValueError, r"`values` must have 1 or 2 dimensions.*\[3, 2, 1\]"),
         ({"values": torch.zeros(3, 2, dtype=torch.int64)}, ValueError, r"`values` must have shape \[N\]"),
         (
-            {"offsets": torch.tensor([0, 1, 3], dtype=torch.int32)},
+            {"offsets": torch.tensor([0.0, 1.0, 3.0])},
             TypeError,
-            "`offsets` must be int64, got int32",
+            "`offsets` must be int32 or int64, got float32",
         ),
         ({"offsets": torch.tensor([[0, 3]])}, ValueError, "`offsets` must have 1 dimension"),
         ({"offsets": torch.tensor([], dtype=torch.int64)}, ValueError, "at least one element"),

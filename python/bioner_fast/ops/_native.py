@@ -87,13 +87,17 @@ def check_shape(name: str, value: Tensor, shape: Sequence[int], meaning: str) ->
 
 
 def check_offsets(offsets: Any, like_name: str, like: Tensor) -> Tensor:
-    """The static part of the check of `offsets`: int64 ``[B + 1]`` on the device of `like`."""
-    offsets = check_tensor("offsets", offsets, (torch.int64,), 1)
+    """`offsets` in int64, after the static part of their check: ``[B + 1]`` on the device of `like`."""
+    offsets = check_tensor("offsets", offsets, INTEGERS, 1)
     check_like("offsets", offsets, like_name, like, dtype=False)
     if offsets.shape[0] < 1:
         raise ValueError("`offsets` must have shape [B + 1] with at least one element, got [0]")
-    checked: Tensor = offsets
-    return checked
+    return as_int64(offsets)
+
+
+def as_int64(values: Tensor) -> Tensor:
+    """Ops know integers of 64 bits only. (``long`` of what is int64 is a call that compiled graphs keep.)"""
+    return values if values.dtype == torch.int64 else values.long()
 
 
 def check_window(window: Any) -> int:

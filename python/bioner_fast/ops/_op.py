@@ -82,7 +82,15 @@ def register(
         qualified = f"bioner_fast::{name}"
         for device in ("CPU", "CUDA"):
             _LIBRARY.impl(name, implementation, device)
-        library.register_fake(qualified, fake, lib=_LIBRARY)
+
+        def exportable_fake(*inputs: Any) -> Any:
+            if torch.onnx.is_in_onnx_export():
+                raise RuntimeError(
+                    f"{name} is no operator of ONNX: export what it reads, and call it outside"
+                )
+            return fake(*inputs)
+
+        library.register_fake(qualified, exportable_fake, lib=_LIBRARY)
         op = getattr(torch.ops.bioner_fast, name).default
         function = _function(name, op, rule, fake)
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from bioner_fast.ops import _native, _op
-from bioner_fast.ops.viterbi import check_chain
+from bioner_fast.ops.viterbi import checked_chain
 
 
 def crf_log_likelihood(
@@ -27,10 +27,11 @@ def crf_log_likelihood(
 
     Args:
         emissions: ``[N, K]`` float32 or float64, sentences concatenated; 1 <= K <= 256. ``-inf`` is allowed
-            everywhere.
-        tags: int64 ``[N]`` in ``[0, K)``.
+            everywhere. Scores in float16 and bfloat16 (autocast), here and below, become float32, and so does
+            the result; their gradients have their own type.
+        tags: int64 or int32 ``[N]`` in ``[0, K)``.
         transitions: ``[K, K]``, row = from, column = to.
-        offsets: int64 ``[B + 1]``; empty sentences are legal.
+        offsets: int64 or int32 ``[B + 1]``; empty sentences are legal.
         start: ``[K]``, added to the first token of a sentence; none is zeros.
         end: ``[K]``, added to the last.
 
@@ -49,9 +50,8 @@ def crf_log_likelihood(
         >>> crf_log_likelihood(emissions, tags, torch.zeros(2, 2), offsets).exp()
         tensor([0.2500, 0.5000])
     """
-    check_chain(emissions, transitions, offsets, start, end)
-    _check_tags(tags, emissions)
-    likelihood: Tensor = _log_likelihood(emissions, tags, transitions, offsets, start, end)
+    emissions, *others = checked_chain(emissions, transitions, offsets, start, end)
+    likelihood: Tensor = _log_likelihood(emissions, _checked_tags(tags, emissions), *others)
     return likelihood
 
 
@@ -71,8 +71,7 @@ def crf_marginals(
         >>> crf_marginals(torch.tensor([[0.0, 1.0]]), torch.zeros(2, 2), torch.tensor([0, 1]))
         tensor([[0.2689, 0.7311]])
     """
-    check_chain(emissions, transitions, offsets, start, end)
-    out: Tensor = _marginals(emissions, transitions, offsets, start, end)
+    out: Tensor = _marginals(*checked_chain(emissions, transitions, offsets, start, end))
     return out
 
 
@@ -91,9 +90,9 @@ def span_marginals(
     model restricted to legal sequences: the score of an entity.
 
     Args:
-        spans: int64 ``[M, 3]``, rows (sentence, start, end): indices of tokens in the batch, end exclusive,
-            inside that sentence.
-        tags: int64 ``[N]``; only those inside spans matter, but all must lie in ``[0, K)``.
+        spans: int64 or int32 ``[M, 3]``, rows (sentence, start, end): indices of tokens in the batch, end
+            exclusive, inside that sentence.
+        tags: int64 or int32 ``[N]``; only those inside spans matter, but all must lie in ``[0, K)``.
 
     The other arguments, and the errors, are those of :func:`crf_log_likelihood`. CUDA tensors are brought to
     the CPU.
@@ -106,20 +105,22 @@ def span_marginals(
         >>> span_marginals(torch.zeros(3, 2), torch.zeros(2, 2), offsets, spans, tags)
         tensor([0.2500])
     """
-    check_chain(emissions, transitions, offsets, start, end)
-    _check_tags(tags, emissions)
-    _native.check_tensor("spans", spans, (torch.int64,), 2)
+    emissions, *others = checked_chain(emissions, transitions, offsets, start, end)
+    tags = _checked_tags(tags, emissions)
+    spans = _native.check_tensor("spans", spans, _native.INTEGERS, 2)
+    spans = _native.as_int64(spans)
     _native.check_like("spans", spans, "emissions", emissions, dtype=False)
     if spans.shape[1] != 3:
         raise ValueError(f"`spans` must have shape [M, 3], got {list(spans.shape)}")
-    out: Tensor = _span_marginals(emissions, tags, transitions, offsets, start, end, spans)
+    out: Tensor = _span_marginals(emissions, tags, *others, spans)
     return out
 
 
-def _check_tags(tags: Any, emissions: Tensor) -> None:
-    _native.check_tensor("tags", tags, (torch.int64,), 1)
+def _checked_tags(tags: Any, emissions: Tensor) -> Tensor:
+    tags = _native.check_tensor("tags", tags, _native.INTEGERS, 1)
     _native.check_like("tags", tags, "emissions", emissions, dtype=False)
     _native.check_shape("tags", tags, (emissions.shape[0],), "[N]")
+    return _native.as_int64(tags)
 
 
 def _check_cuda_contents(emissions: Tensor, offsets: Tensor, tags: Tensor | None) -> None:

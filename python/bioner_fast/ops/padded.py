@@ -20,13 +20,14 @@ def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
 
     Args:
         values: ``[B, T, ...]``.
-        mask: bool (or integer) ``[B, T]``, true for tokens.
+        mask: ``[B, T]`` of any type, not zero for tokens; or ``[B]`` int64 or int32, how many tokens at the
+            beginning of each row.
 
     Returns:
         ``values[N, ...]``, the tokens in order, and offsets, int64 ``[B + 1]``.
 
     Raises:
-        TypeError, ValueError: `values` is no tensor, or `mask` no bool or integer tensor of shape ``[B, T]``.
+        TypeError, ValueError: `values` is no tensor, or `mask` no tensor of such a shape and type.
 
     Example:
         >>> pack(torch.tensor([[1, 2], [3, 0]]), torch.tensor([[True, True], [True, False]]))
@@ -34,11 +35,27 @@ def pack(values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """
     if not isinstance(values, Tensor):
         raise TypeError(f"`values` must be a tensor, got {type(values).__name__}")
-    mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+    mask = _as_mask(mask, values)
     if values.shape[:2] != mask.shape:
         raise ValueError(f"`mask` must have shape [B, T] = {list(values.shape[:2])}, got {list(mask.shape)}")
     offsets = nn.functional.pad(mask.sum(1).cumsum(0), (1, 0))
     return values[mask], offsets
+
+
+_MASKS = (torch.bool, torch.uint8, torch.int8, torch.int16, *_native.INTEGERS, *_native.FLOATS)
+
+
+def _as_mask(mask: Tensor, padded: Tensor) -> Tensor:
+    """A bool mask of any mask, or of lengths of the rows of `padded`."""
+    mask = _native.check_tensor("mask", mask, _MASKS, (1, 2))
+    if torch._C._are_functorch_transforms_active() and torch._C._functorch.is_batchedtensor(mask):
+        raise RuntimeError(
+            "a mask under vmap must be the same for all examples: packing needs its number of tokens"
+        )
+    if mask.dim() == 2:
+        return mask.bool()
+    lengths = _native.check_tensor("mask", mask, _native.INTEGERS, 1)
+    return torch.arange(padded.shape[1], device=lengths.device) < lengths[:, None]
 
 
 def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
@@ -53,7 +70,7 @@ def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
     """
     if not isinstance(values, Tensor):
         raise TypeError(f"`values` must be a tensor, got {type(values).__name__}")
-    mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+    mask = _native.check_tensor("mask", mask, _MASKS, 2).bool()
     looks = mask.device.type == "cpu" or (mask.is_cuda and _native.checks_contents())
     if looks and not torch.compiler.is_compiling() and len(values) != (tokens := int(mask.sum())):
         raise ValueError(f"`values` must have a row for each of the {tokens} tokens, got {len(values)}")
@@ -65,8 +82,9 @@ def unpack(values: Tensor, mask: Tensor, fill: float = 0) -> Tensor:
 class CRF(nn.Module):
     """A conditional random field with the parameters and methods of ``torchcrf.CRF``.
 
-    Differences: K is at most 256, dtypes are float32 and float64, ``decode`` takes neither ``nbest`` nor
-    ``pad_tag``, and a mask may have holes (its true positions are the sentence).
+    Differences: K is at most 256, emissions in float16 and bfloat16 are computed in float32 (as is the
+    result), ``decode`` takes neither ``nbest`` nor ``pad_tag``, a mask may have holes and rows without a
+    token (its true positions are the sentence), and TorchScript cannot compile it.
 
     Args:
         num_tags: K.
@@ -119,15 +137,15 @@ class CRF(nn.Module):
 
         Args:
             emissions: ``[T, B, K]`` (``[B, T, K]`` with ``batch_first``).
-            tags: int64 ``[T, B]``.
-            mask: bool ``[T, B]``; none is all true.
+            tags: int64 or int32 ``[T, B]``.
+            mask: ``[T, B]`` of any type, not zero for tokens; none is all true.
             reduction: ``"none"`` gives ``[B]``; ``"sum"``, ``"mean"`` (over sentences) and ``"token_mean"``
                 a scalar.
         """
         if reduction not in ("none", "sum", "mean", "token_mean"):
             raise ValueError(f'`reduction` must be "none", "sum", "mean" or "token_mean", got {reduction!r}')
         emissions, mask = self._arrange(emissions, mask)
-        _native.check_tensor("tags", tags, (torch.int64,), 2)
+        _native.check_tensor("tags", tags, _native.INTEGERS, 2)
         tags = tags if self.batch_first else tags.transpose(0, 1)
         if tags.shape != mask.shape:
             raise ValueError(f"`tags` must have the leading shape of `emissions`, got {list(tags.shape)}")
@@ -142,7 +160,12 @@ class CRF(nn.Module):
         return likelihood.mean() if reduction == "mean" else likelihood.sum() / mask.sum()
 
     def decode(self, emissions: Tensor, mask: Tensor | None = None) -> list[list[int]]:
-        """The best tags of every sentence, without padding."""
+        """The best tags of every sentence, without padding.
+
+        ``torch.export`` knows no such lists: export a module that returns emissions, and decode outside.
+        """
+        if getattr(torch.compiler, "is_exporting", bool)():
+            raise RuntimeError("CRF.decode returns Python lists: export the emissions, and decode outside")
         emissions, mask = self._arrange(emissions, mask)
         packed, offsets = pack(emissions, mask)
         tags, _ = viterbi_decode(
@@ -162,14 +185,14 @@ class CRF(nn.Module):
 
     def _arrange(self, emissions: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
         """Batch-first emissions and a bool mask."""
-        _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 3)
+        _native.check_tensor("emissions", emissions, _native.FLOATS, 3)
         if emissions.shape[2] != self.num_tags:
             raise ValueError(
                 f"`emissions` must have {self.num_tags} tags in the last dimension, "
                 f"got shape {list(emissions.shape)}"
             )
         if mask is not None:
-            mask = _native.check_tensor("mask", mask, (torch.bool, torch.uint8, *_native.INTEGERS), 2).bool()
+            mask = _native.check_tensor("mask", mask, _MASKS, 2).bool()
             if mask.shape != emissions.shape[:2]:
                 raise ValueError(
                     f"`mask` must have the leading shape of `emissions`, {list(emissions.shape[:2])}, "

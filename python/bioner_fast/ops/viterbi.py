@@ -31,10 +31,10 @@ def viterbi_decode(
 
     Args:
         emissions: ``[N, K]`` float32 or float64: scores of the tags of all tokens, sentences concatenated;
-            1 <= K <= 256.
+            1 <= K <= 256. Scores in float16 and bfloat16, here and below, become float32.
         transitions: ``[K, K]``, row = from, column = to.
-        offsets: int64 ``[B + 1]``; sentence ``b`` is rows ``offsets[b]`` to ``offsets[b + 1]``. Empty
-            sentences are legal.
+        offsets: int64 or int32 ``[B + 1]``; sentence ``b`` is rows ``offsets[b]`` to ``offsets[b + 1]``.
+            Empty sentences are legal.
         start: ``[K]``, added to the first token of a sentence; none is zeros.
         end: ``[K]``, added to the last.
         readout: ``"path"`` is the best sequence. ``"forward_argmax"`` is the rule of the published system:
@@ -55,32 +55,41 @@ def viterbi_decode(
         >>> viterbi_decode(emissions, torch.zeros(2, 2), torch.tensor([0, 2, 3]))
         (tensor([0, 1, 0]), tensor([4., 2.]))
     """
-    check_chain(emissions, transitions, offsets, start, end)
+    chain = checked_chain(emissions, transitions, offsets, start, end)
     if readout not in READOUTS:
         raise ValueError(f'`readout` must be "path" or "forward_argmax", got {readout!r}')
-    tags, scores = _decode(emissions, transitions, offsets, start, end, READOUTS[readout])
+    tags, scores = _decode(*chain, READOUTS[readout])
     return tags, scores
 
 
-def check_chain(
+def checked_chain(
     emissions: Tensor, transitions: Tensor, offsets: Tensor, start: Tensor | None, end: Tensor | None
-) -> None:
-    """Static checks of the arguments that Viterbi and the CRF share; see :func:`viterbi_decode`."""
-    _native.check_tensor("emissions", emissions, _native.FULL_FLOATS, 2)
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+    """The arguments that Viterbi and the CRF share, checked, and as ops take them."""
+    emissions = _scores("emissions", emissions, 2)
     k = emissions.shape[1]
     if k < 1 or k > MAX_TAGS:
         raise ValueError(
             f"`emissions` must have between 1 and {MAX_TAGS} tags, got shape {list(emissions.shape)}"
         )
-    _native.check_tensor("transitions", transitions, _native.FULL_FLOATS, 2)
+    transitions = _scores("transitions", transitions, 2)
     _native.check_like("transitions", transitions, "emissions", emissions)
     _native.check_shape("transitions", transitions, (k, k), "[K, K]")
-    _native.check_offsets(offsets, "emissions", emissions)
+    offsets = _native.check_offsets(offsets, "emissions", emissions)
+    ends = []
     for name, value in (("start", start), ("end", end)):
         if value is not None:
-            _native.check_tensor(name, value, _native.FULL_FLOATS, 1)
+            value = _scores(name, value, 1)
             _native.check_like(name, value, "emissions", emissions)
             _native.check_shape(name, value, (k,), "[K]")
+        ends.append(value)
+    return emissions, transitions, offsets, *ends
+
+
+def _scores(name: str, value: Tensor, rank: int) -> Tensor:
+    """Half floats are widened here, so that Torch gives their gradients in their own type."""
+    value = _native.check_tensor(name, value, _native.FLOATS, rank)
+    return value if value.dtype in _native.FULL_FLOATS else value.float()
 
 
 def _fake_decode(emissions: Tensor, *others: Any) -> tuple[Tensor, Tensor]:

@@ -24,7 +24,8 @@ def window_gather(
 
     Args:
         values: ``[N, D]`` float16, bfloat16, float32 or float64; or ``[N]`` int32 or int64 ids.
-        offsets: int64 ``[B + 1]``, from 0 to N; sentence `b` is tokens ``offsets[b]`` to ``offsets[b + 1]``.
+        offsets: int64 or int32 ``[B + 1]``, from 0 to N; sentence `b` is tokens ``offsets[b]`` to
+            ``offsets[b + 1]``.
         window: odd number of positions.
         padding: what positions outside the token's own sentence take: ``[D]`` in the dtype of `values`, or an
             int for ids; zeros where None.
@@ -105,7 +106,7 @@ def embedding_window(
     Args:
         weight: ``[V, D]`` float16, bfloat16, float32 or float64.
         ids: ``[N]`` int32 or int64 in ``[0, V)``.
-        offsets: int64 ``[B + 1]``, from 0 to N.
+        offsets: int64 or int32 ``[B + 1]``, from 0 to N.
         window: odd number of positions.
         padding_idx: the row of `weight` for positions outside the token's own sentence.
         sparse: give `weight` a sparse COO gradient that has only the rows in use (coalesced on the CPU).
