@@ -229,6 +229,19 @@ def fuzz_viterbi(fuzz: Fuzzer) -> None:
     same(scores, expected[1].astype(plain(scores).dtype))
 
 
+def fuzz_top_k(fuzz: Fuzzer) -> None:
+    n, tags = int(fuzz.random.integers(0, 7)), int(fuzz.random.integers(1, 4))
+    dtype = torch.float32 if fuzz.chance(0.5) else torch.float64
+    emissions, transitions = fuzz.tensor(n, tags, dtype=dtype), fuzz.tensor(tags, tags, dtype=dtype)
+    start, end = (fuzz.tensor(tags, dtype=dtype) if fuzz.chance(0.5) else None for _ in range(2))
+    offsets, k = fuzz.offsets(n), int(fuzz.random.integers(0, 9))
+    found_tags, scores = ops.viterbi_top_k(emissions, transitions, offsets, k, start, end)
+    arrays = [None if t is None else plain(t) for t in (emissions, transitions, offsets, start, end)]
+    expected = viterbi_reference.top_k(*arrays[:3], k, *arrays[3:])
+    same(scores, expected[1].astype(plain(scores).dtype))
+    same(found_tags, expected[0])
+
+
 def fuzz_viterbi_batches(fuzz: Fuzzer) -> None:
     """Batches that fill the vectors, with near ties and numbers at the limits of the fixed-point pass."""
     k, count = int(fuzz.random.integers(1, 40)), int(fuzz.random.integers(1, 70))
@@ -371,7 +384,7 @@ def fuzz_padded(fuzz: Fuzzer) -> None:
 
 TARGETS: tuple[Callable[[Fuzzer], None], ...] = (
     fuzz_gather, fuzz_gather_ids, fuzz_embedding, fuzz_binding, fuzz_viterbi, fuzz_crf, fuzz_span_marginals,
-    fuzz_padded, fuzz_viterbi_batches, fuzz_gated, fuzz_infer,
+    fuzz_padded, fuzz_viterbi_batches, fuzz_gated, fuzz_infer, fuzz_top_k,
 )  # fmt: skip
 
 

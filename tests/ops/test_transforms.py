@@ -200,6 +200,7 @@ OPS: dict[str, Row] = {
         lambda e, t: ops.span_marginals(e, t, OFFSETS, SPANS, TAGS), SCORES[:2], refused=CONSTANT
     ),
     "viterbi_decode": Row(decode, SCORES[:2], refused=CONSTANT),
+    "viterbi_top_k": Row(lambda e, t: ops.viterbi_top_k(e, t, OFFSETS, 2)[1], SCORES[:2], refused=CONSTANT),
     "window_gather": Row(lambda v, p: ops.window_gather(v, OFFSETS, WINDOW, p), (VALUES, PADDING), windows),
     "window_gather_ids": Row(lambda: ops.window_gather(IDS, OFFSETS, WINDOW, 9), ()),
     "window_gather_out": Row(

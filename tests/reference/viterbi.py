@@ -62,3 +62,30 @@ def path_score(emissions, transitions, tags: Sequence[int], start, end) -> float
 def sequences(k: int, length: int):
     """Every tag sequence of `length`."""
     return itertools.product(range(k), repeat=length)
+
+
+def top_k(emissions, transitions, offsets, k, start=None, end=None):
+    """Tags ``[N, k]`` and scores ``[B, k]`` by enumeration, in the order of ``ops.viterbi_top_k``."""
+    emissions = np.asarray(emissions, np.float64)
+    transitions = np.asarray(transitions, np.float64)
+    tokens, count = emissions.shape
+    start = np.zeros(count) if start is None else np.asarray(start, np.float64)
+    end = np.zeros(count) if end is None else np.asarray(end, np.float64)
+    tags = np.zeros((tokens, k), np.int64)
+    scores = np.full((len(offsets) - 1, k), -np.inf)
+    for b, (first, last) in enumerate(itertools.pairwise(offsets)):
+        if first == last:
+            scores[b, 0] = 0
+            continue
+        found = []
+        for path in sequences(count, last - first):  # in lexicographic order
+            score = end[path[-1]] + emissions[last - 1, path[-1]]
+            for t in range(last - first - 2, -1, -1):
+                score = transitions[path[t], path[t + 1]] + score + emissions[first + t, path[t]]
+            found.append((score + start[path[0]], path))
+        found = [pair for pair in found if pair[0] > -np.inf]
+        found.sort(key=lambda pair: -pair[0])  # stable
+        for rank, (score, path) in enumerate(found[:k]):
+            scores[b, rank] = score
+            tags[first:last, rank] = path
+    return tags, scores

@@ -97,9 +97,69 @@ void viterbi_decode(const py::object& emissions_, const py::object& transitions_
   }
 }
 
+template <typename T>
+void top_k(const Tensor& emissions, const Tensor& transitions, const Tensor& offsets, const Tensor& start,
+           const Tensor& end, const Tensor& tags, const Tensor& scores, int threads) {
+  const Params<T> params = {emissions.as<const T>(),
+                            transitions.as<const T>(),
+                            offsets.as<const std::int64_t>(),
+                            start.present() ? start.as<const T>() : nullptr,
+                            end.present() ? end.as<const T>() : nullptr,
+                            tags.as<std::int64_t>(),
+                            scores.as<T>(),
+                            emissions.shape[0],
+                            offsets.shape[0] - 1,
+                            static_cast<int>(emissions.shape[1]),
+                            Readout::kPath};
+  const int k = static_cast<int>(tags.shape[1]);
+  py::gil_scoped_release release;
+  viterbi::top_k_cpu(params, k, threads);
+}
+
+void viterbi_top_k(const py::object& emissions_, const py::object& transitions_, const py::object& offsets_,
+                   const py::object& start_, const py::object& end_, const py::object& tags_,
+                   const py::object& scores_, int threads, std::uintptr_t) {
+  const Tensor emissions = Tensor::from(emissions_, "emissions");
+  const Tensor transitions = Tensor::from(transitions_, "transitions");
+  const Tensor offsets = Tensor::from(offsets_, "offsets");
+  const Tensor start = Tensor::optional(start_, "start");
+  const Tensor end = Tensor::optional(end_, "end");
+  const Tensor tags = Tensor::from(tags_, "tags");
+  const Tensor scores = Tensor::from(scores_, "scores");
+  emissions.require_dtype({DType::kFloat32, DType::kFloat64}).require_rank(2);
+  if (emissions.is_cuda) throw py::value_error("`emissions` must be on the CPU");
+  const std::int64_t k = emissions.shape[1];
+  if (k < 1 || k > viterbi::kMaxTags) {
+    throw py::value_error("`emissions` must have between 1 and 256 tags, got " + std::to_string(k));
+  }
+  offsets.require_dtype({DType::kInt64}).require_rank(1).require_device_of(emissions);
+  if (offsets.shape[0] < 1) throw py::value_error("`offsets` must have shape [B + 1], got [0]");
+  transitions.require_dtype({emissions.dtype}).require_shape({k, k}, "[K, K]").require_device_of(emissions);
+  for (const Tensor* part : {&start, &end}) {
+    if (part->present())
+      part->require_dtype({emissions.dtype}).require_shape({k}, "[K]").require_device_of(emissions);
+  }
+  tags.require_dtype({DType::kInt64}).require_shape({emissions.shape[0], -1}, "[N, k]");
+  tags.require_device_of(emissions);
+  const std::int64_t paths = tags.shape[1];
+  if (paths < 1 || paths > viterbi::kMostPaths) throw py::value_error("`k` must be between 1 and 1024");
+  scores.require_dtype({emissions.dtype}).require_shape({offsets.shape[0] - 1, paths}, "[B, k]");
+  scores.require_device_of(emissions);
+  check_offsets(offsets, emissions.shape[0]);
+  if (emissions.dtype == DType::kFloat32) {
+    top_k<float>(emissions, transitions, offsets, start, end, tags, scores, threads);
+  } else {
+    top_k<double>(emissions, transitions, offsets, start, end, tags, scores, threads);
+  }
+}
+
 }  // namespace
 
 void register_viterbi(py::module_& module) {
+  module.def("viterbi_top_k", &viterbi_top_k, py::arg("emissions"), py::arg("transitions"),
+             py::arg("offsets"), py::arg("start").none(true), py::arg("end").none(true), py::arg("tags"),
+             py::arg("scores"), py::arg("threads"), py::arg("stream"),
+             "Writes the k best tag sequences and their scores; see bioner_fast.ops.viterbi_top_k.");
   module.def("viterbi_decode", &viterbi_decode, py::arg("emissions"), py::arg("transitions"),
              py::arg("offsets"), py::arg("start").none(true), py::arg("end").none(true), py::arg("readout"),
              py::arg("tags"), py::arg("scores"), py::arg("workspace").none(true), py::arg("threads"),

@@ -56,6 +56,13 @@ CpuPlan plan_cpu(const Params<T>& params, int threads);
 template <typename T>
 void decode_cpu(const Params<T>& params, const CpuPlan& plan, void* workspace, int threads);
 
+// The k best sequences: out_tags [tokens, k], out_scores [sentences, k], best first; -inf and zeros where
+// there are fewer. `readout` is not read. 1 <= k <= kMostPaths.
+constexpr int kMostPaths = 1024;
+
+template <typename T>
+void top_k_cpu(const Params<T>& params, int k, int threads);
+
 // ---- CUDA. One launch on `stream`; offsets are clamped, never trusted. Returns a cudaError_t.
 
 // Bytes of device memory for the back-pointers.

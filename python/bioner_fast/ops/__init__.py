@@ -5,7 +5,7 @@ import contextlib
 from bioner_fast.ops import _native
 from bioner_fast.ops.crf import crf_log_likelihood, crf_marginals, span_marginals
 from bioner_fast.ops.padded import CRF, pack, unpack
-from bioner_fast.ops.viterbi import viterbi_decode
+from bioner_fast.ops.viterbi import viterbi_decode, viterbi_top_k
 from bioner_fast.ops.window import embedding_window, window_gather
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "span_marginals",
     "unpack",
     "viterbi_decode",
+    "viterbi_top_k",
     "window_gather",
 ]
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from bioner_fast.ops import _native, _op
 
 MAX_TAGS = 256
+MAX_PATHS = 1024
 READOUTS = {"path": 0, "forward_argmax": 1}
 
 
@@ -59,6 +60,46 @@ def viterbi_decode(
     if readout not in READOUTS:
         raise ValueError(f'`readout` must be "path" or "forward_argmax", got {readout!r}')
     tags, scores = _decode(*chain, READOUTS[readout])
+    return tags, scores
+
+
+def viterbi_top_k(
+    emissions: Tensor,
+    transitions: Tensor,
+    offsets: Tensor,
+    k: int,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The k best tag sequences of every sentence, best first.
+
+    It is exact: sums are float64, from the last token to the first. Of sequences with equal sums, the one
+    whose first different tag is lower goes first (:func:`viterbi_decode` prefers the lower last one). NaN
+    never wins, and ``-inf`` is allowed everywhere. Time and memory grow with k: a sentence of n tokens needs
+    4 n K k bytes. CUDA tensors are brought to the CPU.
+
+    Args:
+        k: how many sequences, 1 to 1,024.
+
+    The other arguments, and the errors, are those of :func:`viterbi_decode`.
+
+    Returns:
+        ``tags`` int64 ``[N, k]``, a column for each rank, and ``scores`` ``[B, k]``. Where a sentence has
+        fewer than k possible sequences, the rest have score ``-inf`` and tags 0. An empty sentence has one
+        sequence, with score 0. Neither carries a gradient.
+
+    Example:
+        >>> emissions = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+        >>> tags, scores = viterbi_top_k(emissions, torch.zeros(2, 2), torch.tensor([0, 2]), 3)
+        >>> tags.T.tolist(), scores.tolist()
+        ([[0, 1], [1, 1], [0, 0]], [[4.0, 3.0, 1.0]])
+    """
+    emissions, transitions, offsets, *ends = checked_chain(emissions, transitions, offsets, start, end)
+    if isinstance(k, bool) or not isinstance(k, int):
+        raise TypeError(f"`k` must be an int, got {type(k).__name__}")
+    if not 1 <= k <= MAX_PATHS:
+        raise ValueError(f"`k` must be between 1 and {MAX_PATHS}, got {k}")
+    tags, scores = _top_k(emissions, transitions, offsets, k, *ends)
     return tags, scores
 
 
@@ -121,3 +162,27 @@ def _decode(
         "viterbi_decode", emissions, emissions, transitions, offsets, start, end, readout, tags, scores, back
     )
     return tags, scores
+
+
+def _fake_top_k(
+    emissions: Tensor, transitions: Tensor, offsets: Tensor, k: int, *ends: Any
+) -> tuple[Tensor, Tensor]:
+    tags = torch.empty(emissions.shape[0], k, dtype=torch.int64, device=emissions.device)
+    return tags, emissions.new_empty(offsets.shape[0] - 1, k)
+
+
+@_op.register(
+    "viterbi_top_k(Tensor emissions, Tensor transitions, Tensor offsets, int k, Tensor? start, Tensor? end) "
+    "-> (Tensor, Tensor)",
+    fake=_fake_top_k,
+    rule=_op.refusal("viterbi_top_k has no derivative; give it tensors that are detached"),
+    constant=True,
+)
+def _top_k(
+    emissions: Tensor, transitions: Tensor, offsets: Tensor, k: int, start: Tensor | None, end: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    inputs = [None if part is None else part.cpu() for part in (emissions, transitions, offsets, start, end)]
+    tags = torch.empty(emissions.shape[0], k, dtype=torch.int64)
+    scores = torch.empty(offsets.shape[0] - 1, k, dtype=emissions.dtype)
+    _native.call("viterbi_top_k", tags, *inputs, tags, scores)
+    return tags.to(emissions.device), scores.to(emissions.device)
