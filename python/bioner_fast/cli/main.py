@@ -55,13 +55,15 @@ def _register() -> None:
         models,
         pretrain,
         serve,
+        silver,
         tag,
         train,
         vectors,
     )
 
     for command in (
-        train, pretrain, evaluate, tag, serve, convert, data, vectors, experiment, benchmark, models, info,
+        train, pretrain, silver, evaluate, tag, serve, convert, data, vectors, experiment, benchmark, models,
+        info,
     ):  # fmt: skip
         command.register(app)
 

@@ -1,4 +1,4 @@
-"""``bioner-fast vectors``: look at word-vector files, convert them, check them."""
+"""``bioner-fast vectors``: look at word-vector files, convert and check them, train and export some."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ _Format = Annotated[
 ]
 _NoCache = Annotated[bool, typer.Option("--no-cache", help="Leave no memory-mapped copy of the file behind.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+_Out = Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="File to write.", show_default=False)]
 _GROUP_HELP = """Word vectors: word2vec binary and text, GloVe, fastText .vec.
 
 \b
-Example: bioner-fast vectors info bio-w2v-200.bin
+Example: bioner-fast vectors info vectors.bin
 """
 _TO = {".bin": "word2vec-binary", ".vec": "fasttext", ".txt": "word2vec-text"}
 
@@ -37,13 +38,15 @@ def register(app: typer.Typer) -> None:
     group.command()(info)
     group.command()(convert)
     group.command()(check)
+    group.command()(train)
+    group.command()(export)
 
 
 def info(file: _File, format: _Format = None, no_cache: _NoCache = False, as_json: _Json = False) -> None:
     """Show format, size and what reading the file met.
 
     \b
-    Example: bioner-fast vectors info bio-w2v-200.bin
+    Example: bioner-fast vectors info vectors.bin
     """
     from bioner_fast.cli.output import print_json, print_pairs
 
@@ -75,17 +78,11 @@ def convert(
     """Write the vectors in another format.
 
     \b
-    Example: bioner-fast vectors convert bio-w2v-200.bin bio-w2v-200.vec --max-rank 50000
+    Example: bioner-fast vectors convert vectors.bin vectors.vec --max-rank 50000
     """
-    from bioner_fast.errors import BionerError, UsageError
+    from bioner_fast.errors import BionerError
 
-    target = to or _TO.get(Path(out).suffix)
-    if target is None:
-        raise UsageError(
-            f"cannot tell the format from the name {out}; give --to (one of {', '.join(_formats())})"
-        )
-    if target not in _formats():
-        raise UsageError(f"--to: expected one of {', '.join(_formats())}, got {target!r}")
+    target = _target(out, to)
     if Path(out).exists() and not force:
         raise BionerError(f"{out} exists; choose another name or pass --force to replace it")
     _load(file, format, no_cache, max_rank).save(out, target)
@@ -113,7 +110,7 @@ def check(
     Ends with status 1 if vectors have an infinity or NaN in them, or if the file is cut off or malformed.
 
     \b
-    Example: bioner-fast vectors check bio-w2v-200.bin --task sample-disease
+    Example: bioner-fast vectors check vectors.bin --task sample-disease
     """
     from bioner_fast.cli.output import print_json, print_pairs, print_table
     from bioner_fast.errors import BionerError
@@ -144,6 +141,109 @@ def check(
         print_table(["corpus", "tokens", "OOV %", "types", "OOV %", "most frequent"], rows)
     if bad := facts["not_finite_rows"]:
         raise BionerError(f"{file}: {bad} vectors have an infinity or NaN in them; train on another file")
+
+
+def train(
+    texts: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="TEXT...",
+            help="Files or folders: .txt (a paragraph a line), .jsonl, PubMed XML; also .gz and .xz.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="FILE", help="File to write.", show_default=False)
+    ],
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CORPORA", help="Leave out sentences of their devel.tsv and test.tsv.", show_default=False
+        ),
+    ] = None,
+    dim: Annotated[int, typer.Option(help="Length of a vector.")] = 200,
+    window: Annotated[int, typer.Option(help="Words to either side.")] = 5,
+    negative: Annotated[int, typer.Option(help="Negative samples.")] = 10,
+    min_count: Annotated[int, typer.Option(help="Rarer words get no vector.")] = 3,
+    epochs: Annotated[int, typer.Option(help="Passes over the text.")] = 5,
+    seed: Annotated[int, typer.Option(help="Seed; one thread repeats a run exactly.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(help="CPU threads  [default: all cores]", show_default=False)
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Format, as for convert; guessed from the name.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Train skip-gram vectors on raw text (extra: vectors).
+
+    \b
+    Example: bioner-fast vectors train abstracts.txt.gz -o vectors.bin
+    """
+    from bioner_fast.files import refuse_existing
+    from bioner_fast.installation import available_threads
+    from bioner_fast.pretraining.leaks import Unwanted, judged_texts
+    from bioner_fast.pretraining.skip_gram import TokenStream, train_vectors
+    from bioner_fast.pretraining.text import find_texts
+
+    target = _target(out, to)
+    refuse_existing(out, force=force)
+    unwanted = Unwanted([texts for _, texts in judged_texts(exclude or [])])
+    stream = TokenStream(find_texts(texts), unwanted, threads or 0)
+    vectors = train_vectors(
+        stream, dim=dim, window=window, negative=negative, min_count=min_count, epochs=epochs, seed=seed,
+        threads=available_threads() if threads is None else threads,
+    )  # fmt: skip
+    vectors.save(out, target)
+
+
+def export(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A model folder or an installed model.", show_default=False)
+    ],
+    out: Annotated[
+        str, typer.Option("-o", "--out", metavar="FILE", help="File to write.", show_default=False)
+    ],
+    to: Annotated[
+        str | None,
+        typer.Option("--to", help="Format, as for convert; guessed from the name.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> None:
+    """Write the word vectors of a model, to train others with.
+
+    \b
+    Example: bioner-fast vectors export general -o vectors.bin
+    """
+    from bioner_fast.features.vectors import WordVectors
+    from bioner_fast.features.vocabulary import WORD_ROW
+    from bioner_fast.files import refuse_existing
+    from bioner_fast.models.bundle import bundle_folder, load_bundle
+
+    target = _target(out, to)
+    refuse_existing(out, force=force)
+    bundle = load_bundle(bundle_folder(model))
+    table = bundle.network.embedding.words.detach().numpy()
+    WordVectors(bundle.vocabulary.words, table[WORD_ROW:]).save(out, target)
+
+
+def _target(out: str, to: str | None) -> str:
+    """The format to write.
+
+    Raises:
+        UsageError: it is unknown, or cannot be told from the name.
+    """
+    from bioner_fast.errors import UsageError
+
+    target = to or _TO.get(Path(out).suffix)
+    if target is None:
+        raise UsageError(
+            f"cannot tell the format from the name {out}; give --to (one of {', '.join(_formats())})"
+        )
+    if target not in _formats():
+        raise UsageError(f"--to: expected one of {', '.join(_formats())}, got {target!r}")
+    return target
 
 
 def _formats() -> tuple[str, ...]:

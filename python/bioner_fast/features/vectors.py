@@ -37,7 +37,7 @@ class WordVectors:
         statistics: what reading the file met (of the whole file), None if they were made.
 
     Example:
-        >>> vectors = WordVectors.load("bio-w2v-200.bin")  # doctest: +SKIP
+        >>> vectors = WordVectors.load("vectors.bin")  # doctest: +SKIP
         >>> vectors["protein"].shape  # doctest: +SKIP
         (200,)
     """
