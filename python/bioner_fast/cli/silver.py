@@ -39,7 +39,8 @@ def silver(
         ),
     ] = None,
     heads: Annotated[
-        str | None, typer.Option(help="Heads to use, separated by commas; all if omitted.", show_default=False)
+        str | None,
+        typer.Option(help="Heads to use, separated by commas; all if omitted.", show_default=False),
     ] = None,
     min_score: Annotated[
         float, typer.Option(help="Least probability of every entity, and of O elsewhere.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -60,7 +61,10 @@ class SilverResult:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return {"folder": str(self.folder), "tasks": {name: asdict(task) for name, task in self.tasks.items()}}
+        return {
+            "folder": str(self.folder),
+            "tasks": {name: asdict(task) for name, task in self.tasks.items()},
+        }
 
 
 def make_silver(
@@ -122,7 +126,9 @@ def make_silver(
             for name in names:
                 (folder / name).mkdir()
                 streams[name] = open(folder / name / "train.tsv", "wb")  # noqa: SIM115
-            for name, corpus, seen in _kept(teachers, names, files, unwanted, min_score, whole_documents, count):
+            for name, corpus, seen in _kept(
+                teachers, names, files, unwanted, min_score, whole_documents, count
+            ):
                 task = tasks[name]
                 if tokens is not None and task.tokens >= tokens:
                     continue
@@ -216,7 +222,7 @@ def _kept(
             assert head is not None
             if whole_documents:
                 at = text.text_offsets
-                full = [good[a:b].all() for a, b in zip(at, at[1:], strict=False)]
+                full = [good[a:b].all() for a, b in itertools.pairwise(at)]
                 good = np.repeat(np.array(full, np.bool_), np.diff(at))
             yield name, _corpus(text.tokens, tags, head, offsets, good), len(lengths)
 
@@ -254,9 +260,7 @@ def _corpus(
     rows = np.flatnonzero(np.repeat(good, lengths))
     kept = np.concatenate([[0], np.cumsum(lengths[good])]).astype(np.int64)
     documents = np.array([0, len(kept) - 1], np.int64)
-    return Corpus(
-        tokens.take(rows), tags[rows].astype(np.int32), head.tagset.names, kept, documents, ("",)
-    )
+    return Corpus(tokens.take(rows), tags[rows].astype(np.int32), head.tagset.names, kept, documents, ("",))
 
 
 def _entities(corpus: Corpus) -> int:

@@ -89,6 +89,10 @@ class TrainConfig:
         "Start from the weights of this model (of the same architecture): all of them but the heads of other "
         "tasks. Without --vectors its own are taken, where they were not trained.",
     )
+    silver: str | None = _flag(
+        None, "idcnn: train on this folder of silver annotations first (see the command silver)."
+    )
+    silver_epochs: int = _flag(2, "Epochs of that.")
     out: str | None = _flag(None, "Folder of the run  [default: runs/TASKS-ARCH]")
     percent_keep: float = _flag(1.0, "Train on a contiguous slice of the first task: a fraction, 0 < P <= 1.")
     scheme: str = _flag("iobes", "Tag scheme to train with: iobes or iob2.")
@@ -173,7 +177,7 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
-        for name in ("data", "vectors", "init_from", "out"):
+        for name in ("data", "vectors", "init_from", "silver", "out"):
             value = getattr(self, name)
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, name, os.fspath(value))
@@ -205,7 +209,7 @@ class TrainConfig:
         at_least = {
             "filters": 1, "vector_dim": 1, "min_count": 1, "max_vocab": 1, "max_rank": 1, "batch_size": 1,
             "epochs": 1, "steps": 1, "evaluate_every": 1, "threads": 1, "seed": 0, "window": 1, "channels": 1,
-            "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 0,
+            "silver_epochs": 1, "char_filters": 0, "affix_dim": 0, "warmup": 0, "patience": 0,
             "tag_column": 2,
         }  # fmt: skip
         for name, least in at_least.items():
@@ -265,6 +269,8 @@ class TrainConfig:
             raise UsageError(f"--decoder crf: take --arch {with_crf()}, which reads whole sentences")
         known.check(self)
         if not known.sentences:
+            if self.silver is not None:
+                raise UsageError(f"--silver: take --arch {with_crf()}")
             return
         noun = known.noun or f"a {known.name}"
         if self.dropout_mask == "batch":

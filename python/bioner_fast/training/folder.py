@@ -24,10 +24,14 @@ class RunFolder:
         self.metrics = self.path / "metrics.jsonl"
         self.predictions = self.path / "predictions"
         self.result = self.path / "result.json"
+        self.silver = self.path / "silver"
         self.checkpoints = CheckpointFolder(self.path / "checkpoint")
 
     def _parts(self) -> list[Path]:
-        return [self.model, self.config, self.metrics, self.predictions, self.result, self.checkpoints.path]
+        return [
+            self.model, self.config, self.metrics, self.predictions, self.result, self.silver,
+            self.checkpoints.path,
+        ]  # fmt: skip
 
     @contextmanager
     def held(self, writes: bool) -> Iterator[None]:

@@ -149,7 +149,7 @@ class Trainer:
 
     def _run(self, progress: Progress, stop: threading.Event) -> None:
         """All phases, or the rest of them."""
-        if self.config.init_from is not None and not self.at.history:
+        if (self.config.init_from or self.config.silver) and not self.at.history:
             # Weights that were trained already are a candidate as they are.
             self.at.epoch = -1
             self._evaluate(self.phases[0])

@@ -26,7 +26,7 @@ from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.precision import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.checkpoint import STATE
-from bioner_fast.training.config import TrainConfig, flag
+from bioner_fast.training.config import TrainConfig, flag, task_name
 from bioner_fast.training.data import Prepared, brings_vectors, prepare
 from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.first_phase import can_share, seed_from
@@ -143,6 +143,10 @@ def _train(
 ) -> TrainResult:
     with starting:
         prepared, network, trainer, origin = _build(config, folder, device, ranks)
+        silver = _silver_tasks(config, ranks)
+    if silver:
+        first = _silver_phase(config, folder, silver)
+        prepared, network, trainer, origin = _build(config, folder, device, ranks, first)
     trainer.observer = observer
     trainer.first_phase = first_phase if can_share(config) else None
     ranks.wait()  # for the first one to clear the folder
@@ -213,14 +217,55 @@ def _go_on(trainer: Trainer, folder: RunFolder) -> None:
         ) from error
 
 
+def _silver_tasks(config: TrainConfig, ranks: Ranks) -> tuple[str, ...]:
+    """The folders of ``--silver`` that belong to the run's tasks.
+
+    Raises:
+        UsageError: there are none, or several processes train.
+    """
+    if config.silver is None:
+        return ()
+    if not ranks.alone:
+        raise UsageError("--silver: not with several processes; train on it alone first, then --init-from")
+    names = [task_name(task) for task in config.tasks]
+    found = tuple(
+        str(Path(config.silver, name)) for name in names if Path(config.silver, name, "train.tsv").is_file()
+    )
+    if not found:
+        raise UsageError(
+            f"--silver {config.silver}: it has no {' or '.join(f'{name}/train.tsv' for name in names)}"
+        )
+    return found
+
+
+def _silver_phase(config: TrainConfig, folder: RunFolder, tasks: tuple[str, ...]) -> Path:
+    """Train on silver annotations: a run of its own in ``silver/``, which goes on where it was stopped."""
+    place = folder.silver
+    begun = (place / "config.toml").is_file()
+    settings = replace(
+        config, tasks=tasks, data=None, silver=None, out=str(place), epochs=config.silver_epochs, patience=0,
+        selection="last", test=False, percent_keep=1.0, sharing=None, merge_types=False,
+    )  # fmt: skip
+    logger.info("silver annotations first: %s", ", ".join(tasks))
+    return train(settings, resume=begun, given={}).model
+
+
 def _build(
-    config: TrainConfig, folder: RunFolder, device: torch.device, ranks: Ranks
+    config: TrainConfig,
+    folder: RunFolder,
+    device: torch.device,
+    ranks: Ranks,
+    silver: Path | None = None,
 ) -> tuple[Prepared, Network, Trainer, Origin | None]:
     """All that comes before the first step; reads the data and writes nothing."""
     prepared = prepare(config, device)
     torch.manual_seed(config.seed)
     network = _network(config, prepared).to(device)
-    origin = None if config.init_from is None else start_from(config.init_from, network, prepared)
+    origin = None
+    if silver is not None:
+        origin = start_from(str(silver), network, prepared)
+    elif config.init_from is not None:
+        origin = start_from(config.init_from, network, prepared)
     network.training_product = torch.bfloat16 if config.precision == "bfloat16" else None
     heads = tuple(
         TaskHead(
