@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from pathlib import Path
 
 import nox
@@ -16,6 +14,13 @@ nox.options.reuse_existing_virtualenvs = True
 ROOT = Path(__file__).parent
 CONSTRAINTS = ("-c", "constraints.txt") if (ROOT / "constraints.txt").exists() else ()
 KERNEL_TESTS = ("tests/ops", "tests/fuzz")
+TEXT_TESTS = ("tests/text", "tests/features", "tests/formats")
+DAMAGE_TESTS = (
+    "tests/models/test_damaged_bundles.py",
+    "tests/tagging/test_damaged_runs.py",
+    "tests/text/test_text_fuzz.py",
+    "tests/training/test_run_folder.py",
+)
 
 
 def dependencies(session: nox.Session, *extras: str) -> None:
@@ -33,6 +38,12 @@ def tests(session: nox.Session) -> None:
     """The test suite on an installed package."""
     session.install(".[test]", *CONSTRAINTS)
     session.run("pytest", "-q", *session.posargs)
+
+
+@nox.session(python=["3.12", "3.13"])
+def pythons(session: nox.Session) -> None:
+    """The test suite on newer Pythons."""
+    tests(session)
 
 
 @nox.session
@@ -84,43 +95,19 @@ def wheel(session: nox.Session) -> None:
         )
 
 
-def sanitized(session: nox.Session, preset: str, library: str, **options: str) -> None:
-    """Build the kernels under a sanitizer and run their tests; Python itself is not instrumented."""
+def sanitized(session: nox.Session, preset: str, extensions: str, *tests: str) -> None:
+    """Build extensions under a sanitizer and run their tests."""
     dependencies(session, "test")
     session.install("cmake", "ninja", "pybind11", *CONSTRAINTS)
-    python = session.run("python", "-c", "import sys; print(sys.executable)", silent=True)
-    session.run("cmake", "--preset", preset, f"-DPython_EXECUTABLE={str(python).strip()}")
-    session.run("cmake", "--build", "--preset", preset, "--target", "_ops", "-j2")
-    # A copy of the package with the sanitized extension in it.
-    package = ROOT / "build" / preset / "python"
-    shutil.rmtree(package, ignore_errors=True)
-    shutil.copytree(ROOT / "python", package, ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    for built in (ROOT / "build" / preset / "csrc").glob("_ops*.so"):
-        shutil.copy(built, package / "bioner_fast")
-    compiler = os.environ.get("CXX", "c++")
-    runtime = subprocess.run(
-        [compiler, f"-print-file-name={library}"], check=True, capture_output=True, text=True
-    ).stdout.strip()
-    environment = {
-        # libstdc++ too: the runtime must find the real __cxa_throw before Python's own libraries load it.
-        "LD_PRELOAD": f"{runtime} " + subprocess.run(
-            [compiler, "-print-file-name=libstdc++.so"], check=True, capture_output=True, text=True
-        ).stdout.strip(),
-        "PYTHONPATH": str(package),
-        "OMP_NUM_THREADS": "1",
-        "BIONER_SANITIZED": "1",
-        **options,
-    }  # fmt: skip
-    session.run("pytest", "-q", "-p", "no:cacheprovider", *(session.posargs or KERNEL_TESTS), env=environment)
+    python = str(session.run("python", "-c", "import sys; print(sys.executable)", silent=True)).strip()
+    command = (str(ROOT / "tools" / "sanitized.sh"), python, preset, extensions)
+    session.run(*command, *(session.posargs or tests), external=True)
 
 
 @nox.session
 def asan(session: nox.Session) -> None:
-    """Kernel tests under AddressSanitizer and UndefinedBehaviorSanitizer."""
-    sanitized(
-        session, "asan-ubsan", "libasan.so",
-        ASAN_OPTIONS="detect_leaks=0:halt_on_error=1", UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1",
-    )  # fmt: skip
+    """Kernels and text path under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    sanitized(session, "asan-ubsan", "_ops _text", *KERNEL_TESTS, *TEXT_TESTS)
 
 
 @nox.session
@@ -134,8 +121,7 @@ def tsan(session: nox.Session) -> None:
         hammer = str(ROOT / "build" / "tsan" / "tests" / "native" / "kernel_hammer")
         session.run(hammer, external=True, env={"TSAN_OPTIONS": "halt_on_error=1"})
         return
-    suppressions = ROOT / "tests" / "tsan.supp"
-    sanitized(session, "tsan", "libtsan.so", TSAN_OPTIONS=f"halt_on_error=1:suppressions={suppressions}")
+    sanitized(session, "tsan", "_ops _text")
 
 
 @nox.session
@@ -143,3 +129,18 @@ def fuzz(session: nox.Session) -> None:
     """The fuzz target of the ops: ``nox -s fuzz -- --inputs 1000000 --seed 7``."""
     session.install(".[test]", *CONSTRAINTS)
     session.run("python", "tests/fuzz/fuzz_ops.py", *(session.posargs or ("--inputs", "100000")))
+
+
+@nox.session
+def damage(session: nox.Session) -> None:
+    """Damaged bundles, manifests, journals, checkpoints and arrays: ``nox -s damage -- SEEDS``."""
+    session.install(".[test]", *CONSTRAINTS)
+    seeds = session.posargs[0] if session.posargs else "50"
+    session.run("pytest", "-q", *DAMAGE_TESTS, env={"BIONER_FUZZ_SEEDS": seeds})
+
+
+@nox.session
+def ray(session: nox.Session) -> None:
+    """The stage for Ray Data; its tests must not skip."""
+    session.install(".[test,ray]", *CONSTRAINTS)
+    session.run("pytest", "-q", "tests/tagging/test_ray_data.py", env={"BIONER_EXTRAS": "test,ray"})

@@ -67,8 +67,8 @@ py::tuple illegal(const py::object& tag_ids, const py::object& offsets, const py
 py::tuple convert(const py::object& tag_ids, const py::object& offsets, const py::object& prefix,
                   const py::object& type, std::int32_t n_types, int scheme) {
   const TagArrays arrays(prefix, type, n_types);
-  // The codes of the result are 32-bit numbers; see tags.h.
-  if (4 * (std::int64_t{n_types} + 1) + arrays.prefix.size() >= INT32_MAX / 2) {
+  // A table has a place for every code of the result; see tags.h.
+  if (4 * (std::int64_t{n_types} + 1) + arrays.prefix.size() >= (1 << 24)) {
     throw py::value_error("n_types: expected fewer types, got " + std::to_string(n_types));
   }
   const SentenceArrays sentences(tag_ids, offsets, arrays.prefix.size());

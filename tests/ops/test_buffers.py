@@ -13,7 +13,10 @@ from bioner_fast import _ops, ops
 from bioner_fast.ops import _native
 from ops.test_runtime import run_python
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="buffers are kept on Linux only")
+pytestmark = [
+    pytest.mark.serial,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="buffers are kept on Linux only"),
+]
 
 WIDTH = 512
 ROWS = _ops.recycled_bytes // (4 * WIDTH) + 3  # just over the limit

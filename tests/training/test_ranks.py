@@ -25,6 +25,8 @@ from bioner_fast.training.sentences import MixedSentenceBatches
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
+pytestmark = pytest.mark.serial
+
 
 def text(seed: int = 0) -> TrainingText:
     lengths = np.random.default_rng(seed).integers(1, 9, 80)
