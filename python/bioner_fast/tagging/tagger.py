@@ -199,7 +199,7 @@ class Tagger:
             counts.append(np.array([len(layer.starts)], np.int64))
             pieces.append((i, WHOLE))
         tokens = StringColumn.concatenate(columns) if own else cut.tokens
-        walls = {n: spans for n, passage in enumerate(passages) if (spans := no_names(passage.text))}
+        walls = {n: found for n, passage in enumerate(passages) if (found := no_names(passage.text))}
         outside = _outside(walls, cut.starts, cut.ends, cut.token_offsets, len(tokens))
         return Prepared(
             documents,
