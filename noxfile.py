@@ -144,3 +144,10 @@ def ray(session: nox.Session) -> None:
     """The stage for Ray Data; its tests must not skip."""
     session.install(".[test,ray]", *CONSTRAINTS)
     session.run("pytest", "-q", "tests/tagging/test_ray_data.py", env={"BIONER_EXTRAS": "test,ray"})
+
+
+@nox.session
+def fuzz_formats(session: nox.Session) -> None:
+    """The fuzz target of the document formats: ``nox -s fuzz_formats -- --inputs 1000000 --seed 7``."""
+    session.install(".[test]", *CONSTRAINTS)
+    session.run("python", "tests/fuzz/fuzz_formats.py", *(session.posargs or ("--inputs", "100000")))

@@ -242,3 +242,30 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, format: str) -> None
         assert count in (copies, copies + 1)
         peaks.append(peak)
     assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_alternatives_of_mathml_in_tex_are_no_text() -> None:
+    math = (
+        '<mml:math xmlns:mml="http://www.w3.org/1998/Math/MathML" alttext="\\alpha"><mml:semantics><mml:mrow>'
+        "<mml:mi>α</mml:mi> <mml:mo>=</mml:mo><mml:mn>5</mml:mn></mml:mrow>"
+        '<mml:annotation encoding="application/x-tex">\\alpha = 5</mml:annotation>'
+        "<mml:annotation-xml><mml:ci>a</mml:ci></mml:annotation-xml></mml:semantics></mml:math>"
+    )
+    title = f"<ArticleTitle>At {math} it grew</ArticleTitle>"
+    article = f"<PubmedArticle><MedlineCitation><PMID>1</PMID><Article>{title}</Article></MedlineCitation>"
+    data = f"<PubmedArticleSet>{article}</PubmedArticle></PubmedArticleSet>".encode()
+    (document,) = read_documents(io.BytesIO(data), "pubmed-xml")
+    assert document.text == "At α=5 it grew"
+
+
+def test_versions_of_an_article_are_documents_of_their_own() -> None:
+    articles = "".join(
+        f'<PubmedArticle><MedlineCitation><PMID Version="{version}">7</PMID></MedlineCitation>'
+        "</PubmedArticle>"
+        for version in (1, 2)
+    )
+    problems: list[Problem] = []
+    data = f"<PubmedArticleSet>{articles}</PubmedArticleSet>".encode()
+    documents = list(read_documents(io.BytesIO(data), "pubmed-xml", on_problem=problems.append))
+    assert [document.id for document in documents] == ["7", "7.2"]
+    assert [(p.document, p.action) for p in problems] == [("7", "changed")]

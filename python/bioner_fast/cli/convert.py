@@ -49,6 +49,9 @@ def register(app: typer.Typer) -> None:
         skip_bad: Annotated[
             bool, typer.Option("--skip-bad", help="Leave out bad documents instead of stopping at the first.")
         ] = False,
+        max_document_mb: Annotated[
+            int, typer.Option(min=1, max=1 << 20, help="A larger document, or line, is bad.")
+        ] = 256,
         force: Annotated[bool, typer.Option("--force", help="Replace the output if it exists.")] = False,
         as_json: Annotated[
             bool, typer.Option("--json", help="Print what was done as one JSON object.")
@@ -73,7 +76,9 @@ def register(app: typer.Typer) -> None:
         else:
             if tag_column is not None and from_name not in (*SCHEMES, "conll"):
                 raise UsageError(f"--tag-column is for column files, not for {from_name}")
-            result = _between_formats(source, target, from_name, to_name, tag_column, report, skip_bad, force)
+            result = _between_formats(
+                source, target, from_name, to_name, tag_column, report, skip_bad, force, max_document_mb
+            )
         if as_json:
             from bioner_fast.cli.output import print_json
 
@@ -167,6 +172,7 @@ def _between_formats(
     report: Path | None,
     skip_bad: bool,
     force: bool,
+    max_document_mb: int,
 ) -> dict[str, object]:
     import tempfile
 
@@ -200,6 +206,7 @@ def _between_formats(
             skip_bad=skip_bad,
             on_problem=None if report is not None else warn,
             report_file=report,
+            max_document_mb=max_document_mb,
             target_name=("<stdout>" if target == _STANDARD else target) if scheme is not None else None,
             tag_column=tag_column,
         )

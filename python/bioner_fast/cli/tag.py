@@ -45,6 +45,7 @@ _JSON_HELP = "Print counts and speed as one JSON object (with -o)."
 _WORKERS_HELP = "Processes, one input each at a time (with an output folder); each loads the model."
 _THREADS_HELP = "CPU threads of all workers together; all cores by default."
 _RESUME_HELP = "Go on with a run into this folder: keep outputs that are proved whole."
+_LIMIT_HELP = "A document, or line, of more megabytes is bad; it is never held in memory whole."
 _STRICT_HELP = "Stop at the first bad document instead of leaving it out."
 _TEXT_COLUMN_HELP = "Of a table (csv, tsv, parquet): the column of texts; by default text or abstract."
 _ID_COLUMN_HELP = "Of a table: the column of identifiers; by default rows are numbered."
@@ -77,6 +78,7 @@ def register(app: typer.Typer) -> None:
         merge: Annotated[bool, typer.Option("--merge", help=_MERGE_HELP)] = False,
         document_context: Annotated[str, typer.Option(metavar="auto|none", help=_CONTEXT_HELP)] = "auto",
         abbreviations: Annotated[bool, typer.Option("--abbreviations", help=_ABBREVIATIONS_HELP)] = False,
+        max_document_mb: Annotated[int, typer.Option(min=1, max=1 << 20, help=_LIMIT_HELP)] = 256,
         workers: Annotated[int, typer.Option(min=1, max=1024, help=_WORKERS_HELP)] = 1,
         resume: Annotated[bool, typer.Option("--resume", help=_RESUME_HELP)] = False,
         strict: Annotated[bool, typer.Option("--strict", help=_STRICT_HELP)] = False,
@@ -128,7 +130,14 @@ def register(app: typer.Typer) -> None:
         folder_of_model = find_model(model)
         written = None if output == _STANDARD else output
         columns = TableColumns(text_column, id_column) if text_column or id_column else None
-        found = find_inputs(inputs, input_format, lines=lines, output=written, columns=columns)
+        found = find_inputs(
+            inputs,
+            input_format,
+            lines=lines,
+            output=written,
+            columns=columns,
+            max_document_mb=max_document_mb,
+        )
         folder = _is_folder(inputs, output, output_format, resume or workers > 1)
         written_as = choose(found, output, output_format, folder=folder)
         pick_device(device)

@@ -19,6 +19,10 @@ from bioner_fast.errors import FormatError
 from bioner_fast.log import logger
 
 _CHUNK = 1 << 20
+# Of a line that is too long, enough to tell whose it is.
+_KEPT = 4096
+# What a document may take, unless a caller says otherwise (``--max-document-mb``).
+MAX_DOCUMENT_MB = 256
 # The first bytes of gzip.
 GZIP = b"\x1f\x8b"
 
@@ -54,11 +58,31 @@ class Reporter:
 
     Without ``on_problem``, a bad document is a :class:`FormatError` and everything else a warning in the log;
     with it, every problem goes there and bad documents are skipped.
+
+    Attributes:
+        path: the file.
+        on_problem: see above.
+        max_document_mb: a document, or a line, that is larger is bad, and is never held in memory whole.
     """
 
-    def __init__(self, path: str, on_problem: Callable[[Problem], None] | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        on_problem: Callable[[Problem], None] | None = None,
+        max_document_mb: int = MAX_DOCUMENT_MB,
+    ) -> None:
         self.path = path
         self.on_problem = on_problem
+        self.max_document_mb = max_document_mb
+
+    @property
+    def limit(self) -> int:
+        """Bytes that a document may take."""
+        return self.max_document_mb << 20
+
+    def too_large(self, what: str = "document") -> str:
+        """What is said of a document or line over the limit."""
+        return f"the {what} is larger than {self.max_document_mb} MB; raise --max-document-mb if it has to be"
 
     def annotation(
         self,
@@ -125,17 +149,43 @@ class Source(Reporter):
     """
 
     def __init__(
-        self, stream: BinaryIO, path: str, on_problem: Callable[[Problem], None] | None = None, stem: str = ""
+        self,
+        stream: BinaryIO,
+        path: str,
+        on_problem: Callable[[Problem], None] | None = None,
+        stem: str = "",
+        max_document_mb: int = MAX_DOCUMENT_MB,
     ) -> None:
-        super().__init__(path, on_problem)
+        super().__init__(path, on_problem, max_document_mb)
         self.stem = stem or document_stem(path)
         self.tag_column: int | None = None
         self.damage: FormatError | None = None
         self.stream = decompressed(stream, path)
 
     def read(self) -> bytes:
-        """All remaining bytes."""
-        return self.stream.read()
+        """All remaining bytes.
+
+        Raises:
+            FormatError: they are more than a document may have.
+        """
+        data = self.stream.read(self.limit + 1)
+        if len(data) > self.limit:
+            raise FormatError(self.path, self.too_large())
+        return data
+
+    def raw_lines(self) -> Iterator[tuple[int, bytes, bool]]:
+        """Yield (line number from 1, line with its end, whether it was cut because it is too long)."""
+        limit = self.limit
+        number = 0
+        while raw := self.stream.readline(limit + 1):
+            number += 1
+            cut = len(raw) > limit
+            if cut:
+                kept, raw = raw[:_KEPT], raw[-1:]
+                while raw and not raw.endswith(b"\n"):
+                    raw = self.stream.readline(_CHUNK)
+                raw = kept
+            yield number, raw, cut
 
     def text(self) -> str:
         """All remaining bytes as UTF-8 (a byte-order mark is dropped).
@@ -156,13 +206,15 @@ class Source(Reporter):
             FormatError: a line is not UTF-8, or compressed data ends early.
         """
         salvage = salvage and self.on_problem is not None
-        for number, raw in enumerate(self.stream, start=1):
+        for number, raw, cut in self.raw_lines():
             if raw.endswith(b"\n"):
                 raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
             if number == 1 and raw.startswith(b"\xef\xbb\xbf"):
                 raw = raw[3:]
             self.damage = None
             try:
+                if cut:
+                    raise FormatError(self.path, self.too_large("line"), number)
                 line = decode(raw, self.path, number)
             except FormatError as error:
                 if not salvage:

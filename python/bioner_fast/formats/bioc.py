@@ -59,7 +59,10 @@ class BiocNative:
 
 def collection_of(node: Node) -> Collection:
     """Collection data of a BioC JSON object."""
-    source, date, key = (str(node.get(name) or "") for name in ("source", "date", "key"))
+    source, date, key = (
+        value if isinstance(value := node.get(name) or "", str) else json.dumps(value)[:100]
+        for name in ("source", "date", "key")
+    )
     return Collection(source, date, key, _infons(node))
 
 
@@ -68,11 +71,14 @@ def _infons(node: Node) -> dict[str, str]:
     value = node.get("infons") or {}
     if not isinstance(value, dict):
         raise BiocError(f"expected infons to be key-value pairs, found {type(value).__name__}")
-    return {
-        key: item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
-        for key, item in value.items()
-        if item is not None
-    }
+    try:
+        return {
+            key: item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)
+            for key, item in value.items()
+            if item is not None
+        }
+    except RecursionError:
+        raise BiocError("infons are nested too deeply") from None
 
 
 def _children(node: Node, key: str) -> list[Node]:

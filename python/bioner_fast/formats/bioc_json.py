@@ -26,8 +26,16 @@ from bioner_fast.formats.bioc import (
     to_bioc,
 )
 
+# Marks that open and close values, and escapes, which are passed over whole.
+_STRUCTURE = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 _SPACE = re.compile(r"[ \t\n\r]*")
 _LISTS = ("documents", "PubTator3")
+# Lists that may stand in each other around collections.
+_LISTS_DEEP = 4
+
+
+class _TooLargeError(BiocError):
+    """A value that is larger than a document may be."""
 
 
 class _Stream:
@@ -110,7 +118,33 @@ class _Stream:
             self._at = end
             return value
 
+    def skip(self) -> None:
+        """Pass over a value that is too large to be held, without decoding it."""
+        depth, inside = 0, False
+        while True:
+            for match in _STRUCTURE.finditer(self._buffer, self._at):
+                mark = match.group()
+                if inside:
+                    inside = mark != '"'
+                elif mark == '"':
+                    inside = True
+                elif mark in "[{":
+                    depth += 1
+                elif mark in "]}":
+                    depth -= 1
+                if depth <= 0 and not inside:
+                    self._at = match.end()
+                    return
+            # A backslash at the end of the buffer belongs to what comes.
+            tail = len(self._buffer) - len(self._buffer.rstrip("\\"))
+            self._at = len(self._buffer) - tail % 2
+            self._chunk = 1 << 20
+            if not self._more():
+                raise self.fail("the JSON ends early; the file is truncated")
+
     def _grow(self) -> bool:
+        if len(self._buffer) - self._at > self._source.limit:
+            raise _TooLargeError(self._source.too_large())
         self._chunk *= 2  # so that a long document is scanned a logarithmic number of times
         return self._more()
 
@@ -128,11 +162,15 @@ def read(source: Source) -> Iterator[Document]:
         yield from _top(stream, source)
 
 
-def _top(stream: _Stream, source: Source) -> Iterator[Document]:
+def _top(stream: _Stream, source: Source, inside: int = 0) -> Iterator[Document]:
     """A collection, a document, or a list of either."""
     if stream.peek() == "[":
+        if inside >= _LISTS_DEEP:
+            raise stream.fail(
+                "not BioC JSON: lists in lists in lists, collections or documents were expected"
+            )
         for _ in _items(stream):
-            yield from _top(stream, source)
+            yield from _top(stream, source, inside + 1)
         return
     line = stream.line()
     header: Node = {}
@@ -145,16 +183,28 @@ def _top(stream: _Stream, source: Source) -> Iterator[Document]:
         while True:
             if stream.peek() != '"':
                 stream.take('"')
-            key = stream.value()
+            try:
+                key = stream.value()
+            except _TooLargeError as error:
+                raise stream.fail(str(error)) from None
             stream.take(":")
             if key in _LISTS and stream.peek() == "[":
                 listed = True
                 collection = _header(header, source, line)
                 for _ in _items(stream):
                     at = stream.line()
-                    yield from _document(stream.value(), collection, source, at)
+                    try:
+                        node = stream.value()
+                    except _TooLargeError as error:
+                        stream.skip()
+                        source.bad_document(None, str(error), line=at)
+                        continue
+                    yield from _document(node, collection, source, at)
             else:
-                header[key] = stream.value()
+                try:
+                    header[key] = stream.value()
+                except _TooLargeError as error:
+                    raise stream.fail(str(error)) from None
             if stream.take(",}") == "}":
                 break
     if "passages" in header:

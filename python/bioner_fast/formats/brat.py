@@ -61,11 +61,17 @@ def read_folder(path: Path, reporter: Reporter) -> Iterator[Document]:
             text = path.with_suffix(".TXT")
         if not text.exists():
             raise BionerError(f"{path} has no text beside it: {text} does not exist")
-        annotations = [(str(p), p.read_bytes()) for p in _partners(text)]
-        yield from _document(text.stem, "", str(text), text.read_bytes(), annotations, reporter)
+        yield from _pair(text.stem, "", text, _partners(text), reporter)
     else:
         with open(path, "rb") as stream:
-            yield from read(Source(cast(BinaryIO, stream), str(path), reporter.on_problem))
+            yield from read(
+                Source(
+                    cast(BinaryIO, stream),
+                    str(path),
+                    reporter.on_problem,
+                    max_document_mb=reporter.max_document_mb,
+                )
+            )
 
 
 def _partners(text: Path) -> list[Path]:
@@ -94,10 +100,7 @@ def _read_tree(path: Path, reporter: Reporter) -> Iterator[Document]:
                 found = True
                 inside = file.parent.relative_to(path).as_posix()
                 partners = [file.with_name(p) for end in _ANNOTATIONS for p in _spelt(stem, end, names)]
-                annotations = [(str(p), p.read_bytes()) for p in partners]
-                yield from _document(
-                    stem, "" if inside == "." else inside, str(file), file.read_bytes(), annotations, reporter
-                )
+                yield from _pair(stem, "" if inside == "." else inside, file, partners, reporter)
             elif suffix in _ANNOTATIONS and not _spelt(stem, ".txt", names):
                 found = True
                 Reporter(str(file), reporter.on_problem).bad_document(
@@ -105,6 +108,16 @@ def _read_tree(path: Path, reporter: Reporter) -> Iterator[Document]:
                 )
     if not found:
         raise BionerError(f"{path} holds no .txt and .ann files; brat documents were expected")
+
+
+def _pair(stem: str, folder: str, text: Path, partners: list[Path], reporter: Reporter) -> Iterator[Document]:
+    """A document of a text and its annotations, unless they are too large to be read."""
+    large = [path for path in (text, *partners) if path.stat().st_size > reporter.limit]
+    if large:
+        Reporter(str(large[0]), reporter.on_problem).bad_document(unquote(stem), reporter.too_large())
+        return
+    annotations = [(str(path), path.read_bytes()) for path in partners]
+    yield from _document(stem, folder, str(text), text.read_bytes(), annotations, reporter)
 
 
 def read(source: Source) -> Iterator[Document]:
@@ -115,7 +128,8 @@ def read(source: Source) -> Iterator[Document]:
     """
     waiting: dict[str, dict[str, bytes]] = {}
     count = 0
-    for name, data in _members(source):
+    large: set[str] = set()
+    for name, data in _members(source, large):
         stem, suffix = os.path.splitext(name)
         suffix = suffix.lower()
         files = waiting.setdefault(stem, {})
@@ -124,22 +138,30 @@ def read(source: Source) -> Iterator[Document]:
         if ".txt" in files and ".ann" in files:
             yield from _from_archive(source, stem, waiting.pop(stem))
     for stem, files in waiting.items():
+        if stem in large:
+            continue
         if ".txt" in files:
             yield from _from_archive(source, stem, files)
         else:
             source.bad_document(PurePosixPath(stem).name, f"{stem}.txt, its text, is missing")
-    if not count:
+    if not count and not large:
         raise FormatError(
             source.path, "the archive holds no .txt and .ann files; brat documents were expected"
         )
 
 
-def _members(source: Source) -> Iterator[tuple[str, bytes]]:
+def _members(source: Source, large: set[str]) -> Iterator[tuple[str, bytes]]:
+    """Names and contents; the stems of members over the limit are added to ``large``."""
     try:
         with tarfile.open(fileobj=source.stream, mode="r|") as archive:
             for member in archive:
                 wanted = member.name.lower().endswith((*_ANNOTATIONS, ".txt"))
                 if member.isfile() and wanted and not any(map(is_hidden, member.name.split("/"))):
+                    if member.size > source.limit:
+                        stem = PurePosixPath(os.path.splitext(member.name)[0]).name
+                        source.bad_document(unquote(stem), source.too_large())
+                        large.add(os.path.splitext(member.name)[0])
+                        continue
                     stream = archive.extractfile(member)
                     if stream is not None:
                         yield member.name, stream.read()

@@ -71,6 +71,7 @@ class _Builder:
         self.columns: list[list[str]] = []
         self.open = False
         self.skipped: list[int] = []
+        self.size = 0
         self.damage: FormatError | None = None
 
     def add(self, fields: list[str]) -> None:
@@ -203,6 +204,10 @@ def read(source: Source) -> Iterator[Document]:
             if document is None:
                 count += 1
                 document = _Builder(source.stem, False, False)
+            document.size += len(line.text)
+            if document.size > source.limit:
+                damage = damage or FormatError(source.path, source.too_large(), line.number)
+                document.sentences, document.columns = [], []
             if damage is None and document.damage is None:
                 if line.kind == "skipped":
                     document.skipped.append(line.number)

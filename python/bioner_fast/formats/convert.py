@@ -16,7 +16,7 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError, UsageError
 from bioner_fast.files import atomic_write, to_json
-from bioner_fast.formats.base import Problem, Reporter, TableColumns, report_native
+from bioner_fast.formats.base import MAX_DOCUMENT_MB, Problem, Reporter, TableColumns, report_native
 from bioner_fast.formats.registry import OnProblem, get_format, guess_format, open_writer, read_documents
 
 # Formats that hold entities but no relations, or neither; their writers know nothing of other formats.
@@ -85,6 +85,7 @@ def convert_documents(
     report_file: str | os.PathLike[str] | None = None,
     target_name: str | None = None,
     tag_column: int | None = None,
+    max_document_mb: int = MAX_DOCUMENT_MB,
 ) -> ConversionReport:
     """Convert documents from one format to another, streaming.
 
@@ -96,6 +97,7 @@ def convert_documents(
         skip_bad: leave bad documents out and report them, instead of stopping at the first.
         on_problem: receives each annotation, relation or text that could not go over as it stands.
         report_file: where to write the same as JSON lines.
+        max_document_mb: a document that is larger is bad.
         target_name: what reports call the target, where it is a file that the user did not name.
         tag_column: of column files, the column of the tags, counted from 1; the last one by default.
 
@@ -132,6 +134,7 @@ def convert_documents(
             report,
             target_name,
             tag_column,
+            max_document_mb,
         )
         return report
     with atomic_write(report_file) as out:
@@ -153,6 +156,7 @@ def convert_documents(
             report,
             target_name,
             tag_column,
+            max_document_mb,
         )
     return report
 
@@ -169,6 +173,7 @@ def _convert(
     report: ConversionReport,
     target_name: str | None,
     tag_column: int | None,
+    max_document_mb: int,
 ) -> None:
     def collect(problem: Problem) -> None:
         if target_name is not None and problem.path == str(target):
@@ -184,7 +189,9 @@ def _convert(
             on_problem(problem)
 
     columns = TableColumns(tags=tag_column)
-    documents = read_documents(source, from_format, on_problem=collect, columns=columns)
+    documents = read_documents(
+        source, from_format, on_problem=collect, columns=columns, max_document_mb=max_document_mb
+    )
     name = os.fspath(target) if isinstance(target, (str, os.PathLike)) else "<stream>"
     reporter = Reporter(str(name), collect)
     with open_writer(target, to_format, force=force, on_problem=collect) as out:

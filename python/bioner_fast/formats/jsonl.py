@@ -305,7 +305,7 @@ class Writer:
         """
         try:
             line = json.dumps(document_record(document), ensure_ascii=False, allow_nan=False)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise FormatError(self._reporter.path, f"document {document.id}: {error}") from None
         self._stream.write(utf8(line) + b"\n")
 

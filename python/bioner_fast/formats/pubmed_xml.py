@@ -15,7 +15,7 @@ from lxml import etree
 from bioner_fast.data.document import Document, Passage
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Source
-from bioner_fast.formats.xml import elements, plain
+from bioner_fast.formats.xml import MATH, elements, math_leaves, plain
 
 _ROOTS = frozenset(
     {"PubmedArticleSet", "PubmedArticle", "PubmedBookArticle", "PubmedBookArticleSet", "MedlineCitationSet"}
@@ -23,7 +23,6 @@ _ROOTS = frozenset(
 # DeleteCitation, which lists withdrawn PMIDs, is not among them. Old files have bare MedlineCitations.
 _TAGS = ("PubmedArticle", "PubmedBookArticle", "MedlineCitation")
 _SPACES = re.compile(r"[ \t\r\n]+")
-_MATH = "{http://www.w3.org/1998/Math/MathML}"
 
 
 def read(source: Source) -> Iterator[Document]:
@@ -115,9 +114,10 @@ def _add(
 
 def _flat(source: Source, element: etree._Element) -> str:
     if len(element):
-        for math in element.iter(_MATH + "math"):
-            # MathML is indented and its leaves stand apart: only what is in them is text.
-            text = "".join((plain(source, leaf) if not len(leaf) else "").strip() for leaf in math.iter("*"))
+        for math in element.iter(MATH + "math"):
+            # MathML is indented and its leaves stand apart: only what is in them is text, and not an
+            # alternative in TeX that stands beside them.
+            text = "".join(plain(source, leaf).strip() for leaf in math_leaves(math))
             tail = math.tail
             math.clear()
             math.text, math.tail = text, tail

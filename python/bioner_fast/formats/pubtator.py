@@ -73,6 +73,7 @@ def _blocks(source: Source) -> Iterator[tuple[Block, FormatError | None]]:
     block: Block = []
     damage: FormatError | None = None
     current, seen = "", set[str]()
+    size = 0
     for number, line in source.lines(salvage=True):
         match = _text_line(line, current)
         if match is not None:
@@ -80,13 +81,17 @@ def _blocks(source: Source) -> Iterator[tuple[Block, FormatError | None]]:
             if identifier != current or tag in seen:
                 if block:
                     yield block, damage
-                block, damage, current, seen = [], None, identifier, set()
+                block, damage, current, seen, size = [], None, identifier, set(), 0
             if tag in _ONCE or len(tag) == 1:
                 seen.add(tag)
         elif not line.strip():
             continue
         damage = damage or source.damage
-        block.append((number, line))
+        size += len(line)
+        if size > source.limit:
+            damage = damage or FormatError(source.path, source.too_large(), number)
+        if damage is None or not block:
+            block.append((number, line))
     if block:
         yield block, damage
 

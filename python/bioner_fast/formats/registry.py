@@ -19,7 +19,15 @@ from typing import IO, Any, BinaryIO, cast
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_directory, atomic_write, refuse_existing
-from bioner_fast.formats.base import Problem, Reporter, Source, TableColumns, Writer, document_stem
+from bioner_fast.formats.base import (
+    MAX_DOCUMENT_MB,
+    Problem,
+    Reporter,
+    Source,
+    TableColumns,
+    Writer,
+    document_stem,
+)
 from bioner_fast.formats.table_rows import Rows
 
 OnProblem = Callable[[Problem], None] | None
@@ -173,6 +181,7 @@ def read_documents(
     name: str | None = None,
     on_problem: OnProblem = None,
     columns: TableColumns | None = None,
+    max_document_mb: int = MAX_DOCUMENT_MB,
 ) -> Iterator[Document]:
     """Read documents one by one; memory does not grow with their number.
 
@@ -184,6 +193,7 @@ def read_documents(
         on_problem: receives every :class:`Problem`; bad documents are then skipped. Without it a bad document
             raises and smaller problems are logged.
         columns: of a table, which hold texts and identifiers; of a column file, which holds the tags.
+        max_document_mb: a document that is larger is bad; it is never held in memory whole.
 
     Raises:
         FormatError: the file does not follow its format.
@@ -200,31 +210,38 @@ def read_documents(
         if not path.exists():
             raise BionerError(f"{path}: no such file or folder")
         entry = get_format(format or guess_format(path))
-        return _read_path(path, entry, on_problem, columns)
+        return _read_path(path, entry, on_problem, columns, max_document_mb)
     label = name if name is not None else str(getattr(source, "name", "<stream>"))
     if format is None:
         raise UsageError(f"cannot tell the format of {label}; say which it is: {', '.join(INPUT_FORMATS)}")
-    return _read_stream(source, get_format(format), label, on_problem, columns)
+    return _read_stream(source, get_format(format), label, on_problem, columns, max_document_mb)
 
 
 def _read_path(
-    path: Path, entry: Format, on_problem: OnProblem, columns: TableColumns | None
+    path: Path, entry: Format, on_problem: OnProblem, columns: TableColumns | None, max_document_mb: int
 ) -> Iterator[Document]:
     if entry.folder:
-        yield from entry.load("read_folder")(path, Reporter(str(path), on_problem))
+        yield from entry.load("read_folder")(path, Reporter(str(path), on_problem, max_document_mb))
         return
     if path.is_dir():
         raise BionerError(f"{path} is a folder; {entry.name} is read from files")
     with open(path, "rb") as stream:
-        yield from _read_stream(cast(BinaryIO, stream), entry, str(path), on_problem, columns)
+        yield from _read_stream(
+            cast(BinaryIO, stream), entry, str(path), on_problem, columns, max_document_mb
+        )
 
 
 def _read_stream(
-    stream: BinaryIO, entry: Format, label: str, on_problem: OnProblem, columns: TableColumns | None
+    stream: BinaryIO,
+    entry: Format,
+    label: str,
+    on_problem: OnProblem,
+    columns: TableColumns | None,
+    max_document_mb: int,
 ) -> Iterator[Document]:
     if entry.reader is None:
         raise UsageError(f"documents cannot be read as {entry.name}")
-    source = Source(stream, label, on_problem)
+    source = Source(stream, label, on_problem, max_document_mb=max_document_mb)
     source.tag_column = None if columns is None else columns.tags
     read = entry.load(entry.reader)
     yield from read(source, columns or TableColumns()) if entry.table else read(source)

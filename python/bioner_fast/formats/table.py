@@ -46,11 +46,11 @@ def read_tsv(source: Source, columns: TableColumns) -> Iterator[Document]:
 
 
 def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> Iterator[Document]:
-    text = io.TextIOWrapper(cast(BinaryIO, source.stream), encoding="utf-8-sig", newline="")
-    csv.field_size_limit(2**31 - 1)
+    text = _lines(source)
+    csv.field_size_limit(min(source.limit, 2**31 - 1))
     line = 1
     try:
-        first = text.readline()
+        first = next(text, "")
         if not first.strip():
             raise FormatError(source.path, "the file holds no header with the names of its columns", 1)
         # A comma unless the header has the wanted column only with another separator.
@@ -83,8 +83,14 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
         raise FormatError(source.path, message) from None
     except csv.Error as error:
         raise FormatError(source.path, f"the row is not well-formed CSV ({error})", line) from None
-    finally:
-        text.detach()
+
+
+def _lines(source: Source) -> Iterator[str]:
+    """Lines with their ends, none of them longer than a document may be."""
+    for number, raw, cut in source.raw_lines():
+        if cut:
+            raise FormatError(source.path, source.too_large("line"), number)
+        yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
 def read_parquet(source: Source, columns: TableColumns) -> Iterator[Document]:

@@ -28,6 +28,10 @@ def read(source: Source) -> Iterator[Document]:
     """The whole file as one document, whose id is the file name without its suffix."""
     try:
         text = source.read().decode("utf-8")
+    except FormatError as error:
+        if "MB" not in error.detail:  # damaged gzip ends the file
+            raise
+        source.bad_document(source.stem, error.detail)
     except UnicodeDecodeError as error:
         _bad(source, source.stem, error, 1)
     else:
@@ -36,7 +40,10 @@ def read(source: Source) -> Iterator[Document]:
 
 def read_lines(source: Source) -> Iterator[Document]:
     """Each line as one document, empty lines too; ids are line numbers from 1."""
-    for number, raw in enumerate(source.stream, start=1):
+    for number, raw, cut in source.raw_lines():
+        if cut:
+            source.bad_document(str(number), source.too_large("line"), line=number)
+            continue
         if raw.endswith(b"\n"):
             raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1]
         try:

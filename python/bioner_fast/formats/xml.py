@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import BinaryIO, cast
 
 from lxml import etree
 
@@ -11,6 +12,9 @@ from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Source
 from bioner_fast.formats.registry import xml_root
 
+MATH = "{http://www.w3.org/1998/Math/MathML}"
+_CHUNK = 1 << 16
+_ELEMENT = 100
 # What XML 1.0 cannot hold even escaped: most control characters, surrogates, U+FFFE and U+FFFF.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _ENTITIES = "the file declares XML entities, which can hide bombs and foreign files; such files are refused"
@@ -38,8 +42,9 @@ def elements(source: Source, tags: tuple[str, ...], roots: frozenset[str]) -> It
         raise FormatError(source.path, message)
     if b"<!ENTITY" in head.split(b"<" + found, 1)[0] if found else False:
         raise FormatError(source.path, _ENTITIES)
+    stream = _Bounded(source)
     context = etree.iterparse(
-        source.stream,
+        cast(BinaryIO, stream),
         events=("end",),
         tag=tags,
         load_dtd=False,
@@ -61,12 +66,34 @@ def elements(source: Source, tags: tuple[str, ...], roots: frozenset[str]) -> It
             parent = element.getparent()
             if parent is not None and parent.tag in tags:
                 continue  # it comes again, whole, as part of its parent
+            stream.taken = 0
             yield element
             _forget(element)
         if not checked and context.root is not None:
             _check_document(source, context.root, roots)
     except etree.XMLSyntaxError as error:
         raise FormatError(source.path, _sentence(error), error.lineno) from None
+
+
+class _Bounded:
+    """The stream as the parser reads it, up to so many bytes between one element and the next."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.taken = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            FormatError: the element is larger than a document may be.
+        """
+        data = self._source.stream.read(size if 0 < size < _CHUNK else _CHUNK)
+        # An element takes far more memory than its tags in the file.
+        self.taken += len(data) + _ELEMENT * data.count(b"<")
+        if self.taken > self._source.limit + _CHUNK:
+            raise FormatError(self._source.path, self._source.too_large())
+        return data
 
 
 def _check_document(source: Source, element: etree._Element, roots: frozenset[str]) -> None:
@@ -109,6 +136,16 @@ def plain(source: Source, element: etree._Element) -> str:
         message = f"entity {child.text or ''} is not defined in the file; write the character itself"
         raise FormatError(source.path, message, child.sourceline)
     return "".join(element.itertext())
+
+
+def math_leaves(math: etree._Element) -> Iterator[etree._Element]:
+    """The elements of MathML that hold its text; annotations (TeX and other alternatives) are left out."""
+    for child in math.iterchildren("*"):
+        if child.tag not in (MATH + "annotation", MATH + "annotation-xml"):
+            if len(child):
+                yield from math_leaves(child)
+            else:
+                yield child
 
 
 def legal(text: str) -> str:

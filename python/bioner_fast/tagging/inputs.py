@@ -11,7 +11,7 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import MANIFEST_NAME, is_hidden, walk
-from bioner_fast.formats.base import TableColumns
+from bioner_fast.formats.base import MAX_DOCUMENT_MB, TableColumns
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import (
     INPUT_FORMATS,
@@ -41,12 +41,14 @@ class Input:
         name: what its output is called, relative to the output folder, without a suffix: the file's stem,
             after the folders between it and the folder that was given.
         columns: of a table, which hold texts and identifiers.
+        max_document_mb: a document that is larger is bad.
     """
 
     path: str
     format: str
     name: str
     columns: TableColumns | None = None
+    max_document_mb: int = MAX_DOCUMENT_MB
 
 
 def find_inputs(
@@ -56,6 +58,7 @@ def find_inputs(
     lines: bool = False,
     output: str | os.PathLike[str] | None = None,
     columns: TableColumns | None = None,
+    max_document_mb: int = MAX_DOCUMENT_MB,
 ) -> list[Input]:
     """The files that some arguments mean, in order.
 
@@ -67,6 +70,7 @@ def find_inputs(
         format: of all inputs; guessed from each name when None (standard input: text).
         lines: text files hold a document a line.
         output: where outputs go; below a folder of inputs, that folder is left out.
+        max_document_mb: a document that is larger is bad.
         columns: of tables; where they are given a ``.tsv`` file is a table, not a column file.
 
     Raises:
@@ -100,7 +104,7 @@ def find_inputs(
                 "say with --input-format csv, tsv or parquet what it is"
             )
         result = [replace(one, columns=columns) for one in result]
-    return result
+    return [replace(one, max_document_mb=max_document_mb) for one in result]
 
 
 def guess_table(path: str | os.PathLike[str]) -> str:
@@ -203,10 +207,21 @@ def read_input(
         if stdin is None:
             raise UsageError("standard input (-) cannot be read here; name a file")
         documents = read_documents(
-            stdin, one.format, name="<stdin>", on_problem=on_problem, columns=one.columns
+            stdin,
+            one.format,
+            name="<stdin>",
+            on_problem=on_problem,
+            columns=one.columns,
+            max_document_mb=one.max_document_mb,
         )
     else:
-        documents = read_documents(one.path, one.format, on_problem=on_problem, columns=one.columns)
+        documents = read_documents(
+            one.path,
+            one.format,
+            on_problem=on_problem,
+            columns=one.columns,
+            max_document_mb=one.max_document_mb,
+        )
     for document in documents:
         if isinstance(document.native, TokenLayer):
             for passage in document.passages:

@@ -6,7 +6,8 @@ together; on a GPU torch runs it in blocks of one shape (tagging.blocks), to the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -75,6 +76,13 @@ class Found:
     end: Ints
     type_id: Ints
     score: NDArray[np.float64]
+
+    def without(self, ranks: Sequence[int]) -> Found:
+        """The same without some of the entities, by their numbers."""
+        start, end, type_id, score = (
+            np.delete(column, ranks) for column in (self.start, self.end, self.type_id, self.score)
+        )
+        return replace(self, start=start, end=end, type_id=type_id, score=score)
 
 
 class Predictor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,8 @@ from bioner_fast.data.document import Abbreviation, Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.data.tasks import normal_type
 from bioner_fast.errors import UsageError
-from bioner_fast.features.layers import token_layer, without_mark
+from bioner_fast.features.layers import segment_passages, token_layer
 from bioner_fast.features.names import find_abbreviations
-from bioner_fast.features.tokenize import segment
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
@@ -181,7 +181,7 @@ class Tagger:
         skip = set(own)
         pieces = [(i, j) for i, d in enumerate(documents) if i not in skip for j in range(len(d.passages))]
         passages = [documents[i].passages[j] for i, j in pieces]
-        cut = segment([without_mark(passage.text) for passage in passages], threads=self.predictor.threads)
+        cut = segment_passages(passages, threads=self.predictor.threads)
         columns = [cut.tokens]
         tokens_of_piece = np.diff(cut.token_offsets)
         shift = np.repeat(np.array([p.offset for p in passages], np.int64), tokens_of_piece)
@@ -256,16 +256,18 @@ class Tagger:
             )
         overlaps = answer.overlaps or self.bundle.answers.overlaps
         wanted = None if answer.types is None else chosen_types(answer.types, self.bundle.types)
+        found = list(found)
         new: list[list[list[Entity]]] = [[[] for _ in d.passages] for d in prepared.documents]
-        for one in found:
+        for number, one in enumerate(found):
             name, types = one.head.name, one.head.tagset.types
+            unseen: list[int] = []
             piece_of = np.searchsorted(prepared.piece_tokens, one.start, "right") - 1
             starts, ends = prepared.starts[one.start], prepared.ends[one.end - 1]
             columns = (piece_of, starts, ends, one.type_id, one.score)
             normal = [normal_type(kind) for kind in types]
             rows = zip(*(c.tolist() for c in columns), strict=True)
             last, behind = -1, 0  # the piece and the end of the entity before
-            for number, (piece, start, end, kind, score) in enumerate(rows):
+            for rank, (piece, start, end, kind, score) in enumerate(rows):
                 i, j = prepared.pieces[piece]
                 passages = prepared.documents[i].passages
                 if j == WHOLE:
@@ -276,18 +278,24 @@ class Tagger:
                     offset, size = passage.offset, len(passage.text)
                     # Borders may move up to the neighbours, which the same head found.
                     low = behind - offset if piece == last else 0
-                    more = number + 1 < len(piece_of) and piece_of[number + 1] == piece
-                    high = int(starts[number + 1]) - offset if more else size
+                    more = rank + 1 < len(piece_of) and piece_of[rank + 1] == piece
+                    high = int(starts[rank + 1]) - offset if more else size
                     for first, stop in prepared.walls.get(piece, ()):
                         low = max(low, stop) if stop <= start - offset else low
                         high = min(high, first) if first >= end - offset else high
                     start, end = whole(passage.text, start - offset, end - offset, normal[kind], low, high)
                     start, end = start + offset, end + offset
                     if start >= end:
+                        unseen.append(rank)
                         continue
                 last, behind = piece, end
                 text = passage.text[start - passage.offset : end - passage.offset]
+                if is_invisible(text):
+                    unseen.append(rank)
+                    continue
                 new[i][j].append(Entity(start, end, types[kind], text, score=score, task=name))
+            if unseen:
+                found[number] = one.without(unseen)
         order = {head.name: rank for rank, head in enumerate(self.bundle.tasks)}
         result, told = [], []
         for document, per_passage in zip(prepared.documents, new, strict=True):
@@ -446,6 +454,20 @@ def load(
         [('chemical', 'Aspirin'), ('disease', 'gout')]
     """
     return Tagger.load(name, device, threads, precision)
+
+
+# Soft hyphens, zero-width spaces and joiners, marks of direction and of byte order.
+_INVISIBLE = re.compile("[\\s\xad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]*")
+
+
+def is_invisible(text: str) -> bool:
+    r"""Whether a mention holds nothing that can be seen.
+
+    Example:
+        >>> is_invisible("\u200b\u200e"), is_invisible("p\u200b53")
+        (True, False)
+    """
+    return not text[:1].isalnum() and _INVISIBLE.fullmatch(text) is not None
 
 
 def as_documents(texts: Iterable[str | Document]) -> Iterable[Document]:
