@@ -169,3 +169,25 @@ def test_published_numbers_have_sources_and_the_papers_mean() -> None:
     assert None not in values
     assert round(sum(value or 0 for value in values) / 15, 1) == 78.8
     assert published.f1("unknown", "pair") is None
+
+
+def test_the_report_says_what_ran(tmp_path: Path) -> None:
+    history = [
+        {"step": step, "phase": 1, "epoch": 1, "loss": 1.0, "tokens": 9, "devel": {A: 50.0 + step, B: 40.0}}
+        for step in (100, 200, 300)
+    ]
+    more = {
+        "history": history,
+        "config": {"threads": 1, "steps": 300, "evaluate_every": 100},
+        "software": {"version": "0", "torch": "2", "checkout": None, "commit": "abc123"},
+    }
+    run = Run("cnn", (A, B), "multi-output")
+    write_results(tmp_path, [made_up_result(run, {A: 70.0, B: 60.0}, **more)])
+    assert "report-learning.svg" in write_report(Store(tmp_path))
+    text = (tmp_path / "report.md").read_text()
+    assert "commit abc123" in text
+    assert "300 steps, 3 evaluations" in text
+    assert "Settings of cnn multi-output" in text
+    assert '"steps": 300' in text or "steps 300" in text
+    sections = {section.title: section.blocks for section in build(Store(tmp_path)).sections}
+    assert sections["Dependent"] == sections["Pairs"] == sections["Contamination"] == ["Not run."]

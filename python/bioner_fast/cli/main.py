@@ -17,7 +17,7 @@ app = typer.Typer(
     name="bioner-fast",
     help="Train and run fast biomedical named-entity recognisers.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,6 +47,7 @@ def _register() -> None:
     """Add every command. Command modules import only typer at the top; the work is imported when it runs."""
     from bioner_fast.cli import (
         benchmark,
+        compare,
         convert,
         data,
         evaluate,
@@ -62,8 +63,8 @@ def _register() -> None:
     )
 
     for command in (
-        train, pretrain, silver, evaluate, tag, serve, convert, data, vectors, experiment, benchmark, models,
-        info,
+        train, pretrain, silver, evaluate, tag, serve, convert, data, vectors, experiment, compare, benchmark,
+        models, info,
     ):  # fmt: skip
         command.register(app)
 

@@ -16,12 +16,15 @@ from bioner_fast.errors import FormatError
 Counts = NDArray[np.int64]
 
 
-def sentence_counts(gold: Labels, predicted: Labels, sentence_offsets: NDArray[np.int64]) -> Counts:
+def sentence_counts(
+    gold: Labels, predicted: Labels, sentence_offsets: NDArray[np.int64], kind: str | None = None
+) -> Counts:
     """True positives, false positives and false negatives of every sentence, by conlleval's chunks.
 
     Args:
         gold, predicted: ids ``[N]`` and names of chunk tags.
         sentence_offsets: int64 ``[S + 1]``.
+        kind: count entities of this type only.
 
     Returns:
         int64 ``[S, 3]``; its column sums are the counts of :func:`bioner_fast.data.scoring.score`.
@@ -33,6 +36,9 @@ def sentence_counts(gold: Labels, predicted: Labels, sentence_offsets: NDArray[n
     """
     types = types_of((*gold[1], *predicted[1]))
     ours, theirs = (_spans(side, sentence_offsets, types) for side in (gold, predicted))
+    if kind is not None:
+        wanted = types.index(kind) if kind in types else -1
+        ours, theirs = (_only(spans, wanted) for spans in (ours, theirs))
     n = int(sentence_offsets[-1]) + 1
     keys = [(spans.start * n + spans.end) * max(len(types), 1) + spans.type_id for spans in (ours, theirs)]
     hits = np.isin(keys[1], keys[0], assume_unique=True)
@@ -48,6 +54,11 @@ def sentence_counts(gold: Labels, predicted: Labels, sentence_offsets: NDArray[n
 def _spans(side: Labels, sentence_offsets: NDArray[np.int64], types: tuple[str, ...]) -> Spans:
     ids, names = side
     return decode_spans(ids, sentence_offsets, TagSet(names, Scheme.IOBES, types))
+
+
+def _only(spans: Spans, wanted: int) -> Spans:
+    mask = spans.type_id == wanted
+    return Spans(spans.start[mask], spans.end[mask], spans.type_id[mask])
 
 
 def counts_of_file(path: str | os.PathLike[str]) -> Counts:

@@ -68,7 +68,8 @@ def multi(corpora: Sequence[Known]) -> Study:
     runs = [] if len(names) < 2 else [Run("cnn", names, "multi-output", course=c) for c in COURSES]
     about = (
         "One multi-output CNN of all corpora with entities: in the published setting (20,000 steps, an "
-        "evaluation every 5,000), and for as many passes over the data as single-task training makes."
+        "evaluation every 5,000, unless its length under “Made with” says otherwise), and for as many passes "
+        "over the data as single-task training makes."
     )
     return Study("multi", "Multi-output", about, tuple(runs), tuple(runs))
 

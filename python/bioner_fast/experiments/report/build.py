@@ -13,9 +13,10 @@ from bioner_fast.experiments.contamination import Overlap
 from bioner_fast.experiments.corpora import label
 from bioner_fast.experiments.plan import Study
 from bioner_fast.experiments.published import Published
-from bioner_fast.experiments.report.blocks import Cell, Facts, Report, Section, Table
+from bioner_fast.experiments.report import pictures
+from bioner_fast.experiments.report.blocks import Cell, Facts, Picture, Report, Section, Table
 from bioner_fast.experiments.report.overview import overview
-from bioner_fast.experiments.report.studies import best, dependent, multi, pairs, single, size
+from bioner_fast.experiments.report.studies import NONE, best, dependent, multi, pairs, single, size
 from bioner_fast.experiments.store import Store
 from bioner_fast.experiments.studies import STUDIES
 from bioner_fast.files import atomic_write
@@ -42,7 +43,6 @@ def write_report(store: Store) -> list[str]:
     Raises:
         BionerError: a result is damaged.
     """
-    from bioner_fast.experiments.report.blocks import Picture
     from bioner_fast.experiments.report.html import html
     from bioner_fast.experiments.report.markdown import markdown
 
@@ -74,11 +74,13 @@ def build(store: Store) -> Report:
         dependent(studies["dependent"], results),
         pairs(tasks, studies["pairs"], results),
         size(tasks, studies["size"], results),
+        learning(found),
         contamination(store, bool(facts.get("settings", {}).get("exclude_seen"))),
         missing(studies, results, store.failures()),
         made_with(facts, found, corpora),
         sources(),
     ]
+    sections = [_one_line(section) for section in sections]
     seeds = sorted({run.seed for run in results.by_run})
     lead = (
         f"{len(results)} training runs on {len(tasks)} corpora with entities; seeds "
@@ -86,6 +88,66 @@ def build(store: Store) -> Report:
         "of the step selected on devel, as mean ± standard deviation over seeds; without ± there is one seed."
     )
     return Report("Experiments with bioner-fast", lead, sections)
+
+
+def _one_line(section: Section) -> Section:
+    """A section of which nothing was run says so in one line."""
+    texts = [block for block in section.blocks if isinstance(block, str)]
+    empty = len(texts) == len(section.blocks) and NONE in texts
+    return Section(section.title, [NONE]) if empty else section
+
+
+def learning(results: Sequence[Mapping[str, Any]]) -> Section:
+    """Curves of every kind of run: mean F1 on devel after each evaluation, a line for each run."""
+    section = Section("Learning curves", [])
+    groups: dict[str, list[tuple[list[float], list[float]]]] = {}
+    for result in results:
+        points = [
+            (record["step"], [value for task, value in record["devel"].items() if task in _entities(result)])
+            for record in result.get("history", [])
+            if record.get("devel")
+        ]
+        points = [(step, values) for step, values in points if values]
+        if points:
+            steps = [float(step) for step, _ in points]
+            means = [sum(values) / len(values) for _, values in points]
+            groups.setdefault(_kind(result), []).append((steps, means))
+    if not groups:
+        return Section(section.title, [NONE])
+    drawn = pictures.learning_curves(groups) if pictures.available() else None
+    caption = "Mean F1 on devel over the entity tasks of a run, after each evaluation; a line for each run."
+    section.blocks.append(Picture("report-learning", drawn, caption))
+    return section
+
+
+def _entities(result: Mapping[str, Any]) -> set[str]:
+    """The tasks of a run that have F1."""
+    scores = result["scores"].items()
+    return {task for task, splits in scores if any("f1" in facts for facts in splits.values())}
+
+
+def _kind(result: Mapping[str, Any]) -> str:
+    """What runs of the same settings have in common: "cnn", "cnn multi-output, epochs"."""
+    run = result["run"]
+    parts = [run.model] + ([] if run.sharing == "single" else [run.sharing])
+    return " ".join(parts) + ("" if run.course == "published" else f", {run.course}")
+
+
+def _lengths(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Steps and evaluations that runs really made, by kind."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for result in results:
+        if history := result.get("history"):
+            found.setdefault(_kind(result), []).append((int(history[-1]["step"]), len(history)))
+
+    def span(values: list[int]) -> str:
+        least, most = min(values), max(values)
+        return f"{most:,}" if least == most else f"{least:,} to {most:,}"
+
+    return [
+        (f"Length of {kind}", f"{span([s for s, _ in made])} steps, {span([n for _, n in made])} evaluations")
+        for kind, made in sorted(found.items())
+    ]
 
 
 def known_corpora(facts: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list[CorpusFacts]:
@@ -111,7 +173,7 @@ def contamination(store: Store, excluded: bool) -> Section:
     about += "here they were left out of training." if excluded else "--exclude-seen leaves them out."
     section = Section("Contamination", [about])
     if not path.is_file():
-        section.blocks.append("Not run.")
+        section.blocks.append(NONE)
         return section
     try:
         found = [Overlap(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))["overlaps"]]
@@ -174,10 +236,13 @@ def made_with(
         values = {str(result.get("software", {}).get(name)) for result in results}
         return ", ".join(sorted(values)) or "-"
 
+    # The checkout that ran, else the one that the package was built from.
+    software = [result.get("software", {}) for result in results]
+    commits = {str(commit) for one in software if (commit := one.get("checkout") or one.get("commit"))}
     vectors = {json.dumps(result.get("vectors"), sort_keys=True) for result in results}
     settings = {_settings_of(result) for result in results}
     items = [
-        ("Package", f"bioner-fast {different('version')}, commit {different('checkout')}"),
+        ("Package", f"bioner-fast {different('version')}, commit {', '.join(sorted(commits)) or 'unknown'}"),
         ("Torch", different("torch")),
         ("Processor", f"{different('processor')}, SIMD level {different('simd')}, GPU {different('gpu')}"),
         (
@@ -185,6 +250,7 @@ def made_with(
             ", ".join(sorted({str(r.get("config", {}).get("threads")) for r in results})) or "-",
         ),
         ("Word vectors", "; ".join(sorted(map(_vectors, vectors))) or "-"),
+        *_lengths(results),
         *sorted(settings),
         *(("Command", command) for command in sorted({str(r["command"]) for r in results if "command" in r})),
     ]
@@ -206,11 +272,11 @@ def _vectors(text: str) -> str:
 
 def _settings_of(result: Mapping[str, Any]) -> tuple[str, str]:
     """What a run was trained with, without what differs from run to run of a model."""
-    own = ("tasks", "seed", "percent_keep", "sharing", "steps", "evaluate_every", "vectors")
+    own = ("tasks", "seed", "percent_keep", "sharing", "vectors")
     config = result.get("config", {})
     kept = {name: value for name, value in sorted(config.items()) if name not in own}
     text = ", ".join(f"{name} {json.dumps(value)}" for name, value in kept.items())
-    return f"Settings of {result['run'].model}", text
+    return f"Settings of {_kind(result)}", text
 
 
 def sources() -> Section:

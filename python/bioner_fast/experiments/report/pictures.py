@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -138,6 +139,46 @@ def _figure(width: float, height: float) -> tuple[Any, Any]:
     with plt.rc_context(_RC):
         figure, axes = plt.subplots(figsize=(width, height), layout="tight")
     return figure, axes
+
+
+def learning_curves(groups: Mapping[str, Sequence[tuple[Sequence[float], Sequence[float]]]]) -> str:
+    """Small curves side by side.
+
+    Args:
+        groups: by title, the runs: steps, and scores in percent.
+
+    Returns:
+        SVG.
+    """
+    columns = min(3, len(groups))
+    rows = -(-len(groups) // columns)
+    with style() as plt:
+        figure, grid = plt.subplots(rows, columns, figsize=(3.4 * columns, 2.5 * rows), squeeze=False)
+        for axes, (title, runs) in zip(grid.flat, groups.items(), strict=False):
+            for steps, scores in runs:
+                axes.plot(steps, scores, "o-", color=_BLUE, alpha=0.5, linewidth=1.2, markersize=2.5)
+            axes.set_title(title, fontsize=10, color=_INK, loc="left", fontweight="bold")
+            axes.set_xlabel("step")
+            axes.grid(color="#e3e8ee", linewidth=0.8)
+        for axes in list(grid.flat)[len(groups) :]:
+            axes.set_visible(False)
+        for row in range(rows):
+            grid[row, 0].set_ylabel("devel F1")
+        figure.tight_layout()
+    return _svg(figure)
+
+
+@contextmanager
+def style() -> Iterator[Any]:
+    """matplotlib.pyplot in the style of these pictures."""
+    plt = _pyplot()
+    with plt.rc_context(_RC):
+        yield plt
+
+
+def figure_of(width: float, height: float) -> tuple[Any, Any]:
+    """A figure of so many inches, and its axes."""
+    return _figure(width, height)
 
 
 def _svg(figure: Any) -> str:

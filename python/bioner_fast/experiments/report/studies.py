@@ -14,7 +14,7 @@ from bioner_fast.experiments.report import pictures
 from bioner_fast.experiments.report.blocks import Cell, Picture, Section, Table
 from bioner_fast.experiments.studies import SIZES
 
-_NONE = "Not run."
+NONE = "Not run."
 _COMPARED = [
     "Corpus",
     "devel F1",
@@ -64,7 +64,7 @@ def _p(value: float) -> str:
 def single(tasks: Sequence[str], results: Results) -> Section:
     """Every corpus alone with both published networks."""
     if not any(results.seeds(Run(model, (task,), seed=0)) for model in ("mlp", "cnn") for task in tasks):
-        return Section("Single task", [_SINGLE, _NONE])
+        return Section("Single task", [_SINGLE, NONE])
     rows = []
     for task in tasks:
         for model in ("mlp", "cnn"):
@@ -114,11 +114,11 @@ def multi(tasks: Sequence[str], study: Study, results: Results) -> Section:
     for run in study.runs:
         section.blocks.append(titles[run.course])
         if not results.seeds(run):
-            section.blocks.append(_NONE)
+            section.blocks.append(NONE)
             continue
         section.blocks.append(Table(_COMPARED, [_against_single(results, run, task) for task in run.tasks]))
     if not study.runs:
-        section.blocks.append(_NONE)
+        section.blocks.append(NONE)
     return section
 
 
@@ -127,7 +127,7 @@ def dependent(study: Study, results: Results) -> Section:
     section = Section("Dependent", [study.about])
     known = any(results.seeds(run) for run in study.runs)
     rows = [_against_single(results, run, run.tasks[1]) for run in study.runs if known]
-    section.blocks.append(Table(_COMPARED, rows) if rows else _NONE)
+    section.blocks.append(Table(_COMPARED, rows) if rows else NONE)
     return section
 
 
@@ -168,7 +168,7 @@ def pairs(tasks: Sequence[str], study: Study, results: Results) -> Section:
     """A heat map of differences to single-task training, and the best partner of each corpus."""
     section = Section("Pairs", [study.about])
     if not any(results.seeds(run) for run in study.runs):
-        section.blocks.append(_NONE)
+        section.blocks.append(NONE)
         return section
     by_pair = {frozenset(run.tasks): run for run in study.runs}
     values = np.full((len(tasks), len(tasks)), np.nan)
@@ -209,7 +209,7 @@ def size(tasks: Sequence[str], study: Study, results: Results) -> Section:
     section = Section("Size of the training data", [study.about])
     cut = [run for run in study.runs if run.percent < 1]
     if not any(results.seeds(run) for run in cut):
-        section.blocks.append(_NONE)
+        section.blocks.append(NONE)
         return section
     known = {(run.tasks[0], run.sharing, run.percent): run for run in cut}
     whole = next((run for run in study.runs if run.percent == 1 and len(run.tasks) > 1), None)
