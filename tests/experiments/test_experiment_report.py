@@ -190,4 +190,4 @@ def test_the_report_says_what_ran(tmp_path: Path) -> None:
     assert "Settings of cnn multi-output" in text
     assert '"steps": 300' in text or "steps 300" in text
     sections = {section.title: section.blocks for section in build(Store(tmp_path)).sections}
-    assert sections["Dependent"] == sections["Pairs"] == sections["Contamination"] == ["Not run."]
+    assert sections["Dependent"] == sections["Contamination"] == ["Not run."]
