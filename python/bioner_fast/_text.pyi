@@ -1,7 +1,7 @@
 """Types of the native text library. Functions without a signature here are typed where they are wrapped."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,11 @@ def read_conll(
     label_columns: Sequence[int],
     min_columns: int,
     threads: int,
-) -> tuple[_U8, _I64, list[tuple[_I32, tuple[str, ...]]], _I64, _I64, tuple[str, ...]]: ...
+) -> tuple[_U8, _I64, list[tuple[_I32, tuple[str, ...]]], _I64, _I64, tuple[str, ...], int, int]: ...
+def conll_mark(
+    line: str, has_columns: bool
+) -> tuple[Literal["start", "name", "end", "comment"], str] | None: ...
+def may_begin_columns(line: str) -> bool: ...
 def load_file(descriptor: int, threads: int) -> _U8 | None: ...
 def write_conll(
     text: _U8,
