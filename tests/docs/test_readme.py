@@ -1,0 +1,66 @@
+"""Every command and program of README and of the how-to pages works as pasted, in the order given."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_BLOCK = re.compile(r"```(bash|python)\n(.*?)```", re.DOTALL)
+# What README's first command does before it tags.
+_INSTALL = re.compile(r"\A.*pip install -c constraints\.txt \. &&\n", re.DOTALL)
+
+
+def _blocks(path: Path) -> list[tuple[str, str]]:
+    text = re.sub(r"<!-- tests -->.*?<!-- /tests -->", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+    return [(match.group(1), match.group(2)) for match in _BLOCK.finditer(text)]
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    """An environment whose ``bioner-fast`` is the package under test."""
+    programs = folder / "bin"
+    programs.mkdir()
+    command = programs / "bioner-fast"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m bioner_fast "$@"\n', encoding="utf-8")
+    command.chmod(0o755)
+    return {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONIOENCODING": "utf-8"}
+
+
+def _run(kind: str, code: str, folder: Path, environment: dict[str, str]) -> None:
+    if kind == "python":
+        command = [sys.executable, "-c", code]
+    else:
+        command = ["bash", "-euo", "pipefail", "-c", code]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
+
+
+def test_readme(repository: Path, tmp_path: Path) -> None:
+    environment = _environment(tmp_path)
+    blocks = _blocks(repository / "README.md")
+    assert [kind for kind, _ in blocks].count("bash") >= 3
+    for kind, code in blocks:
+        _run(kind, _INSTALL.sub("", code), tmp_path, environment)
+    assert "hepatitis" in (tmp_path / "entities.jsonl").read_text(encoding="utf-8")
+    assert (tmp_path / "entities.csv").read_text(encoding="utf-8").startswith("id,passage,start,end,text")
+
+
+@pytest.mark.parametrize(
+    ("page", "needs"),
+    [("tables.md", ("pyarrow", "pandas", "polars", "duckdb")), ("spacy.md", ("spacy",))],
+)
+def test_how_to_pages(repository: Path, tmp_path: Path, page: str, needs: tuple[str, ...]) -> None:
+    for name in needs:
+        pytest.importorskip(name)
+    environment = _environment(tmp_path)
+    blocks = _blocks(repository / "docs" / page)
+    # The programs of a page are one session.
+    if page == "spacy.md":
+        blocks = [(kind, f"import bioner_fast.integrations.spacy\n{code}") for kind, code in blocks]
+    for kind, code in [b for b in blocks if b[0] == "bash"]:
+        _run(kind, code, tmp_path, environment)
+    _run("python", "\n".join(code for kind, code in blocks if kind == "python"), tmp_path, environment)
