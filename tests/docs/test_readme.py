@@ -55,7 +55,7 @@ def test_readme(repository: Path, tmp_path: Path) -> None:
 )
 def test_how_to_pages(repository: Path, tmp_path: Path, page: str, needs: tuple[str, ...]) -> None:
     for name in needs:
-        pytest.importorskip(name)
+        pytest.importorskip(name, reason="needs the extra fulltest")
     environment = _environment(tmp_path)
     blocks = _blocks(repository / "docs" / page)
     # The programs of a page are one session.

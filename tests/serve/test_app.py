@@ -7,6 +7,10 @@ import json
 from typing import Any
 
 import pytest
+
+pytest.importorskip("fastapi", reason="needs the extra serve")
+pytest.importorskip("httpx2", reason="needs the extra fulltest")
+
 from fastapi.testclient import TestClient
 
 from bioner_fast.data.document import Document

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 pytest.importorskip("fastapi", reason="needs the extra serve")
-pytest.importorskip("selenium", reason="needs selenium and chromium")
+pytest.importorskip("selenium", reason="needs the extra fulltest")
 
 import uvicorn
 from selenium import webdriver
@@ -33,8 +33,8 @@ _WAIT = 60
 def browser() -> Iterator[Any]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        if os.environ.get("BIONER_REQUIRE_EXTRAS") == "1":
-            pytest.fail("no chromium and chromedriver")
+        if "fulltest" in os.environ.get("BIONER_EXTRAS", "").split(","):
+            pytest.fail("there is no chromium and chromedriver")
         pytest.skip("no chromium and chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium

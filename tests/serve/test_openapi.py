@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-schemathesis = pytest.importorskip("schemathesis", reason="needs schemathesis")
+pytest.importorskip("fastapi", reason="needs the extra serve")
+schemathesis = pytest.importorskip("schemathesis", reason="needs the extra fulltest")
 
 from hypothesis import HealthCheck, Phase, given, settings
 

@@ -34,9 +34,9 @@ def test_arrow_stream(documents: Documents) -> None:
 
 def test_data_frames(documents: Documents) -> None:
     pytest.importorskip("pyarrow", reason="needs the extra arrow")
-    polars = pytest.importorskip("polars")
-    pandas = pytest.importorskip("pandas")
-    duckdb = pytest.importorskip("duckdb")
+    polars = pytest.importorskip("polars", reason="needs the extra fulltest")
+    pandas = pytest.importorskip("pandas", reason="needs the extra fulltest")
+    duckdb = pytest.importorskip("duckdb", reason="needs the extra fulltest")
     expected = _expected(documents)
     assert polars.DataFrame(documents).select("id", "start", "end", "text", "type").rows() == expected
     frame = pandas.DataFrame.from_arrow(documents)[["id", "start", "end", "text", "type"]]
