@@ -50,7 +50,7 @@ class GeneralConfig:
         recipe: settings of training (``recipes/general.toml``).
         words: of the most frequent words of the vectors, so many are kept.
         silver_tokens: of ``texts``.
-        epochs: of the three stages.
+        epochs: of the four stages.
         seed, threads: of training.
         sources: the corpora.
     """
@@ -64,7 +64,7 @@ class GeneralConfig:
     recipe: Mapping[str, Any] | None = None
     words: int = 80_000
     silver_tokens: int = 700_000
-    epochs: tuple[int, int, int] = (2, 3, 4)
+    epochs: tuple[int, int, int, int] = (2, 3, 4, 3)
     seed: int = 1
     threads: int = 1
     sources: Sequence[Source] = SOURCES
@@ -91,9 +91,10 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     model = _train(config, gold, "first", config.epochs[0], config.init_from)
     if config.texts:
         model = _second(config, parts, held, model)
-    last = config.out / "corpora" / "weighted"
-    _write_tasks(last, [_weighted(part, config.seed) for part in parts], {})
-    model = _train(config, last, "third", config.epochs[2], str(model))
+    for number, stage in enumerate(("third", "fourth")):
+        tasks = config.out / "corpora" / stage
+        _write_tasks(tasks, [_weighted(part, number, config.seed + number) for part in parts], {})
+        model = _train(config, tasks, stage, config.epochs[2 + number], str(model))
     final = config.out / "model"
     shutil.rmtree(final, ignore_errors=True)
     with atomic_directory(final, manifest=False) as folder:
@@ -121,8 +122,8 @@ def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Pat
     return _train(config, folder, "second", config.epochs[1], str(model))
 
 
-def _weighted(part: Part, seed: int) -> Part:
-    return replace(part, train=weighted(part.train, part.source.weight, seed))
+def _weighted(part: Part, number: int, seed: int) -> Part:
+    return replace(part, train=weighted(part.train, part.source.weights[number], seed))
 
 
 def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus]) -> None:
