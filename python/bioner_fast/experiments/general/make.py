@@ -21,7 +21,7 @@ from bioner_fast.experiments.general.corpora import (
     weighted,
 )
 from bioner_fast.experiments.general.leaks import HeldBack
-from bioner_fast.experiments.general.scores import bare, judged, score
+from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
 from bioner_fast.experiments.general.silver import silver
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
 from bioner_fast.files import atomic_directory, sha256, write_json
@@ -34,6 +34,9 @@ from bioner_fast.training.train import train
 
 # How the model tags: its heads answer together, under its name, and BioRED's types go before the others.
 ANSWER = AnswerDefaults(overlaps="best", document_context=True, task="general", ranked=True)
+
+# Of a corpus whose devel documents calibrate, so many are tagged; more would say nothing else.
+MOST = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,8 +107,11 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     add_answer(final, ANSWER)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
     add_provenance(final, {**facts, "config": portable_config(final)})
-    scores = {split: score_parts(final, parts, split, config.threads) for split in ("devel", "test")}
-    add_provenance(final, {"scores": scores})
+    scores: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
+    for split in ("devel", "test"):
+        scores[split], errors[split] = score_parts(final, parts, split, config.threads)
+    add_provenance(final, {"scores": scores, "calibration_error": errors})
     write_json(config.out / "scores.json", scores)
     return final
 
@@ -170,8 +176,9 @@ def calibration(tagger: Tagger, parts: Sequence[Part]) -> dict[str, dict[str, tu
         for part in parts:
             if part.source.head != head or not part.source.calibrates or not part.devel:
                 continue
-            tagged = [_of_head(document, head) for document in tagger.tag(bare(part.devel))]
-            pairs = judged(part.devel, tagged, part.source.types.values())
+            gold = part.devel[:MOST]
+            tagged = [_of_head(document, head) for document in tagger.tag(bare(gold))]
+            pairs = judged(gold, tagged, part.source.types.values())
             # The corpus with most predictions of a type tells most about it.
             found.update({k: v for k, v in pairs.items() if len(v[0]) > len(found.get(k, ((),))[0])})
         if found:
@@ -184,35 +191,36 @@ def _of_head(document: Document, head: str) -> Document:
     return replace(document, passages=passages)
 
 
-def score_parts(model: Path, parts: Sequence[Part], split: str, threads: int) -> dict[str, Any]:
+def score_parts(
+    model: Path, parts: Sequence[Part], split: str, threads: int
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Scores of the saved bundle on a split of every corpus that has it, as users get its answers.
 
     Exact spans; documents are tagged whole (of column files, sentence by sentence).
+
+    Returns:
+        By corpus and type, precision, recall and F1; and predictions with their expected calibration error,
+        both in percent.
     """
     tagger = Tagger.load(model, "cpu", threads)
-    result = {}
+    scores: dict[str, Any] = {}
+    errors: dict[str, Any] = {}
     for part in parts:
         gold = part.devel if split == "devel" else part.test
-        if gold:
-            types = list(dict.fromkeys(part.source.types.values()))
-            result[part.source.name] = score(tagger, gold, types)
-            logger.info("%s %s: %s", part.source.name, split, json.dumps(result[part.source.name]))
-    return result
-
-
-def reliability_of(model: Path, parts: Sequence[Part], split: str, threads: int) -> dict[str, Any]:
-    """By corpus and type, predictions of the saved bundle and their expected calibration error in percent."""
-    tagger = Tagger.load(model, "cpu", threads)
-    result: dict[str, Any] = {}
-    for part in parts:
-        gold = part.devel if split == "devel" else part.test
-        if gold:
-            pairs = judged(gold, list(tagger.tag(bare(gold))), part.source.types.values())
-            result[part.source.name] = {
-                kind: {"predictions": len(s), "error": round(100 * calibration_error(s, right), 2)}
-                for kind, (s, right) in pairs.items()
-            }
-    return result
+        if not gold:
+            continue
+        name, types = part.source.name, list(dict.fromkeys(part.source.types.values()))
+        found = list(tagger.tag(bare(gold)))
+        scores[name] = by_type(compare(gold, found, types))
+        errors[name] = {
+            kind: {"predictions": len(s), "error": round(100 * calibration_error(s, right), 2)}
+            for kind, (s, right) in judged(gold, found, types).items()
+        }
+        if part.source.head != "general":  # what the head finds where no other head is in its way
+            kept = compare(gold, list(tagger.tag(bare(gold), overlaps="keep")), types)
+            scores[f"{name}, overlaps kept"] = by_type(kept)
+        logger.info("%s %s: %s", name, split, json.dumps(scores[name]))
+    return scores, errors
 
 
 def portable_config(model: Path) -> dict[str, Any]:

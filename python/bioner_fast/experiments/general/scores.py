@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bioner_fast.data.document import Document
-from bioner_fast.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +84,8 @@ def _places(document: Document, kind: str) -> set[tuple[tuple[int, int], ...]]:
     return {tuple(e.spans) or ((e.start, e.end),) for e in document.iter_entities() if e.type == kind}
 
 
-def score(tagger: Tagger, gold: Sequence[Document], types: Iterable[str], **how: Any) -> dict[str, Any]:
-    """Tag documents and compare: by type, and together where there are several types."""
-    counts = compare(gold, list(tagger.tag(bare(gold), **how)), types)
+def by_type(counts: Mapping[str, Counts]) -> dict[str, Any]:
+    """Figures by type, and ``overall`` where there are several types."""
     result = {kind: one.to_json() for kind, one in counts.items()}
     if len(counts) > 1:
         result["overall"] = sum(counts.values(), Counts()).to_json()
