@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
@@ -24,9 +25,19 @@ from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
 from bioner_fast.experiments.general.silver import silver
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
-from bioner_fast.files import atomic_directory, sha256, write_json
+from bioner_fast.features.vectors import WordVectors
+from bioner_fast.features.vocabulary import Vocabulary
+from bioner_fast.files import sha256, write_json
 from bioner_fast.log import logger
-from bioner_fast.models.bundle import AnswerDefaults, add_answer, add_calibration, add_provenance
+from bioner_fast.models.bundle import (
+    AnswerDefaults,
+    add_answer,
+    add_calibration,
+    add_inference,
+    add_provenance,
+    load_bundle,
+    save_bundle,
+)
 from bioner_fast.tagging.calibration import calibration_error, fit_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
@@ -51,9 +62,10 @@ class GeneralConfig:
         texts: raw text for silver annotations; without any there is no second stage.
         init_from: a model or encoder that the first stage starts from.
         recipe: settings of training (``recipes/general.toml``).
-        words: of the most frequent words of the vectors, so many are kept.
+        words: of the most frequent words of the vectors, so many are there in training.
+        shipped_words: and so many are in the model: vectors are never trained, so more of them only help.
         silver_tokens: of ``texts``.
-        epochs: of the four stages.
+        epochs: of the three stages.
         seed, threads: of training.
         sources: the corpora.
     """
@@ -66,8 +78,9 @@ class GeneralConfig:
     init_from: str | None = None
     recipe: Mapping[str, Any] | None = None
     words: int = 80_000
+    shipped_words: int = 140_000
     silver_tokens: int = 700_000
-    epochs: tuple[int, int, int, int] = (2, 3, 4, 3)
+    epochs: tuple[int, int, int] = (2, 3, 4)
     seed: int = 1
     threads: int = 1
     sources: Sequence[Source] = SOURCES
@@ -94,15 +107,11 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     model = _train(config, gold, "first", config.epochs[0], config.init_from)
     if config.texts:
         model = _second(config, parts, held, model)
-    for number, stage in enumerate(("third", "fourth")):
-        tasks = config.out / "corpora" / stage
-        _write_tasks(tasks, [_weighted(part, number, config.seed + number) for part in parts], {})
-        model = _train(config, tasks, stage, config.epochs[2 + number], str(model))
+    last = config.out / "corpora" / "weighted"
+    _write_tasks(last, [_weighted(part, config.seed) for part in parts], {})
+    model = _train(config, last, "third", config.epochs[2], str(model))
     final = config.out / "model"
-    shutil.rmtree(final, ignore_errors=True)
-    with atomic_directory(final, manifest=False) as folder:
-        for file in model.iterdir():
-            shutil.copy2(file, folder / file.name)
+    with_more_words(model, final, config.vectors, config.shipped_words)
     add_calibration(final, calibration(Tagger.load(final, "cpu", config.threads), parts))
     add_answer(final, ANSWER)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
@@ -114,6 +123,31 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     add_provenance(final, {"scores": scores, "calibration_error": errors})
     write_json(config.out / "scores.json", scores)
     return final
+
+
+def with_more_words(model: Path, target: Path, vectors: Path, words: int) -> None:
+    """The model with the vectors of more words of the file that it was trained with.
+
+    Raises:
+        BionerError: the file is another one, or the model has fine-tuned its vectors.
+    """
+    bundle = load_bundle(model)
+    known = WordVectors.load(vectors)
+    have, n = len(bundle.vocabulary), min(words, len(known))
+    table = bundle.network.embedding.words.detach()
+    if known.words[:have] != bundle.vocabulary.words or bundle.network.embedding.tune_words:
+        raise BionerError(f"{model}: its words are not the first ones of {vectors}")
+    rows = torch.from_numpy(known.matrix[have:n].copy())
+    table = torch.cat([table, rows])
+    network = bundle.network
+    network.embedding.words = torch.nn.Parameter(table, requires_grad=False)
+    vocabulary = Vocabulary(known.words[: max(have, n)])
+    save_bundle(
+        target, network, vocabulary, bundle.tasks, schema=bundle.schema, precision="int8",
+        provenance=bundle.provenance, force=True,
+    )  # fmt: skip
+    if bundle.inference is not None:
+        add_inference(target, bundle.inference)
 
 
 def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Path) -> Path:
@@ -128,8 +162,8 @@ def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Pat
     return _train(config, folder, "second", config.epochs[1], str(model))
 
 
-def _weighted(part: Part, number: int, seed: int) -> Part:
-    return replace(part, train=weighted(part.train, part.source.weights[number], seed))
+def _weighted(part: Part, seed: int) -> Part:
+    return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
 def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus]) -> None:

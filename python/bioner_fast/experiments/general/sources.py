@@ -33,8 +33,7 @@ class Source:
         keep: documents of ``train`` with entities that are used, None for all.
         bare: share of the documents of ``train`` without entities that are used.
         calibrates: whether its devel documents say what the scores of its types are worth.
-        weights: how often its sentences come in each of the last two stages, which settle what BioRED says
-            of its types.
+        weight: how often its sentences come in the last stage, which settles what BioRED says of its types.
         group: leading characters of a document's id that name its article; documents of one are cut together.
     """
 
@@ -48,7 +47,7 @@ class Source:
     keep: int | None = None
     bare: float = 1.0
     calibrates: bool = False
-    weights: tuple[float, float] = (0.4, 0.6)
+    weight: float = 0.4
     group: int | None = None
 
 
@@ -62,7 +61,7 @@ _BIORED = {
 SOURCES = (
     Source(
         "BioRED", "general", _BIORED,
-        ("BioRED_TrainDev.PubTator",), test=("BioRED_Test.PubTator",), cut=80, weights=(3.0, 3.0),
+        ("BioRED_TrainDev.PubTator",), test=("BioRED_Test.PubTator",), cut=80, weight=3.0,
         calibrates=True,
     ),
     Source("NLM-Gene", "general", {"Gene": "gene"}, ("NLMgene_Train.PubTator",), cut=60),
