@@ -13,7 +13,7 @@ from bioner_fast.errors import UsageError
 
 NAMED = "# global.columns = token column2 gold medical genes\n"
 # Gold finds the disease; medical too, genes something else.
-ROWS = [
+ROWS: list[tuple[str, ...]] = [
     ("breast", "NN", "B-Disease", "B-Disease", "O"),
     ("cancer", "NN", "I-Disease", "I-Disease", "B-GENE"),
     ("is", "VB", "O", "O", "O"),
@@ -70,7 +70,12 @@ def test_choices_that_are_open_or_wrong(
 
 
 def test_tags_without_types(tmp_path: Path) -> None:
-    bare = [("breast", "B", "B"), ("cancer", "I", "I"), ("is", "O", "B"), (".", "O", "O")]
+    bare: list[tuple[str, ...]] = [
+        ("breast", "B", "B"),
+        ("cancer", "I", "I"),
+        ("is", "O", "B"),
+        (".", "O", "O"),
+    ]
     assert counts(write(tmp_path, "", bare)) == (1, 1, 0)
     # A model that was trained on them says the task's name.
     assert counts(write(tmp_path, "", [(w, g, p if p == "O" else f"{p}-bio") for w, g, p in bare])) == (
@@ -78,12 +83,17 @@ def test_tags_without_types(tmp_path: Path) -> None:
         1,
         0,
     )
-    mixed = [("a", "B", "B-X"), ("b", "I", "I-Y"), ("c", "O", "O")]
+    mixed: list[tuple[str, ...]] = [("a", "B", "B-X"), ("b", "I", "I-Y"), ("c", "O", "O")]
     assert counts(write(tmp_path, "", mixed)) == (0, 2, 1)
 
 
 def test_other_schemes_and_strays(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    rows = [("token", "gold", "predicted"), ("a", "B-X", "U-X"), ("b", "L-X", "o"), ("c", "U-X", "S-X")]
+    rows: list[tuple[str, ...]] = [
+        ("token", "gold", "predicted"),
+        ("a", "B-X", "U-X"),
+        ("b", "L-X", "o"),
+        ("c", "U-X", "S-X"),
+    ]
     assert counts(write(tmp_path, "", rows)) == (1, 1, 1)
     assert "tags of no scheme are read as O: gold (1 token)" in caplog.text
     assert "predicted (1 token), o (1 token)" in caplog.text
@@ -91,7 +101,11 @@ def test_other_schemes_and_strays(tmp_path: Path, caplog: pytest.LogCaptureFixtu
 
 def test_normal_types(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     # Neighbours of two types that become one are still two.
-    rows = [("a", "B-GGP", "B-gene"), ("b", "B-Protein", "B-gene"), ("c", "O", "B-disease")]
+    rows: list[tuple[str, ...]] = [
+        ("a", "B-GGP", "B-gene"),
+        ("b", "B-Protein", "B-gene"),
+        ("c", "O", "B-disease"),
+    ]
     path = write(tmp_path, "", rows)
     assert counts(path) == (0, 3, 2)
     assert "no type in common (GGP, Protein; gene, disease), but by normal names they have" in caplog.text

@@ -203,7 +203,7 @@ def test_tags_are_matched_by_name(folder: Path, tmp_path: Path, caplog: pytest.L
         extra = "zinc\tB-New\nzinc\tI-New\n\n" if run == "again" else ""
         for split in ("train", "devel"):
             (place / f"{split}.tsv").write_text(f"{extra}{first}\n\n{second}")
-        start = {} if run == "start" else {"init_from": str(models["start"]), **STILL}
+        start: dict[str, Any] = {} if run == "start" else {"init_from": str(models["start"]), **STILL}
         caplog.clear()
         with caplog.at_level(logging.INFO, logger="bioner_fast"):
             models[run] = train(small((place,), tmp_path / f"{run}-run", **(IDCNN | start))).model

@@ -22,8 +22,10 @@ from bioner_fast.data.tag_names import (
     NO_TYPE,
     TagReading,
     read_tags,
-    split_tag,
     stray_message,
+)
+from bioner_fast.data.tag_names import (
+    split_tag as split_tag,
 )
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.log import logger
