@@ -289,6 +289,7 @@ _SUFFIXES = (
     ".ann",
     ".pubtator",
     ".nxml",
+    ".nbib",
     ".csv",
     ".parquet",
 )

@@ -72,6 +72,9 @@ FORMATS: dict[str, Format] = {
         Format("bioc-json", "bioc_json", (".bioc.json", ".json")),
         Format("brat", "brat", (".ann", ".tar.gz", ".tgz", ".tar"), folder=True),
         Format("pubmed-xml", "pubmed_xml", (), writer=None),
+        Format("jats", "jats", (".nxml",), writer=None),
+        Format("jats-tables", "jats", (), reader="read_with_tables", writer=None),
+        Format("medline", "medline", (".nbib",), writer=None),
         Format("csv", "table", (".csv",), reader="read_csv", writer="CsvWriter", table=True),
         Format("tsv", "table", (".tsv",), reader="read_tsv", writer="TsvWriter", table=True),
         Format("parquet", "table", (".parquet",), reader="read_parquet", writer="ParquetWriter", table=True),
@@ -103,6 +106,8 @@ _PUBMED_ROOTS = {
     b"PubmedBookArticleSet",
     b"MedlineCitationSet",
 }
+_JATS_ROOTS = {b"article", b"pmc-articleset", b"articles"}
+_ARTICLES = re.compile(rb"\.n?xml(?:\.gz)?\0")
 _PUBTATOR = re.compile(rb"[^|\t\r\n]+\|[A-Za-z]\|")
 _MARK = b"\xef\xbb\xbf"  # byte-order mark
 
@@ -164,7 +169,12 @@ def guess_format(path: str | os.PathLike[str]) -> str:
         if _PUBTATOR.match(head.removeprefix(_MARK).lstrip()):
             return "pubtator"
         if name.endswith(".xml"):
-            return "pubmed-xml" if xml_root(head) in _PUBMED_ROOTS else "bioc-xml"
+            root = xml_root(head)
+            if root in _JATS_ROOTS:
+                return "jats"
+            return "pubmed-xml" if root in _PUBMED_ROOTS else "bioc-xml"
+    if name.endswith((".tar", ".tar.gz", ".tgz")) and target.is_file() and _ARTICLES.search(_head(target)):
+        return "jats"
     for entry in FORMATS.values():
         if name.endswith(entry.suffixes):
             return entry.name

@@ -79,10 +79,15 @@ class Found:
 
     def without(self, ranks: Sequence[int]) -> Found:
         """The same without some of the entities, by their numbers."""
-        start, end, type_id, score = (
-            np.delete(column, ranks) for column in (self.start, self.end, self.type_id, self.score)
+        kept = np.ones(len(self.start), np.bool_)
+        kept[list(ranks)] = False
+        return replace(
+            self,
+            start=self.start[kept],
+            end=self.end[kept],
+            type_id=self.type_id[kept],
+            score=self.score[kept],
         )
-        return replace(self, start=start, end=end, type_id=type_id, score=score)
 
 
 class Predictor:
