@@ -18,7 +18,8 @@ ARTICLE = """<!DOCTYPE article PUBLIC "-//NLM//DTD JATS//EN" "JATS-archivearticl
 <p>We saw it.</p></sec></abstract></article-meta></front><body><sec sec-type="intro"><title>Background</title>
 <p>It was seen [<xref ref-type="bibr">1</xref>,<xref ref-type="bibr">2</xref>] and
  again<sup><xref ref-type="bibr">3</xref>–<xref ref-type="bibr">5</xref></sup>
- (<xref ref-type="fig">Fig. 1</xref>), not (see text).<fig><label>Figure 1</label><caption><title>A gel.</title><p>Lane 1.</p></caption></fig>
+ (<xref ref-type="fig">Fig. 1</xref>), not
+ (see text).<fig><label>Figure 1</label><caption><title>A gel.</title><p>Lane 1.</p></caption></fig>
 </p></sec>
 <sec><title>Materials and methods</title><sec><title>Cells</title><p>At <inline-formula><alternatives>
 <tex-math>\\alpha</tex-math><mml:math><mml:mi>α</mml:mi></mml:math></alternatives></inline-formula> they

@@ -3,8 +3,8 @@
 Passages are the title, the abstracts, the headings and paragraphs of the sections, and the captions of
 figures and tables, one character apart; their infons are those of BioC-PMC (``section_type``, ``type``) and
 ``path``, the headings above them. ``jats-tables`` adds a passage for every cell of a table. References
-and the marks that call them out are left out, with the brackets around them; line breaks and indentation become
-one space.
+and the marks that call them out are left out, with the brackets around them; line breaks and indentation
+become one space.
 """
 
 from __future__ import annotations
