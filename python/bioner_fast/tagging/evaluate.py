@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bioner_fast.data.corpus import Corpus
+from bioner_fast.data.corpus import Corpus, Labels
 from bioner_fast.data.schemes import convert, is_tag_scheme
 from bioner_fast.data.scoring import RULES, Score, score
 from bioner_fast.data.tasks import Task, load_task, normal_labels, with_normal_types
@@ -107,9 +107,10 @@ def score_corpus(
     encoded = tagger.predictor.encode(corpus.tokens, corpus.sentence_offsets)
     found = next(one for one in tagger.predictor.find(encoded) if one.head is head)
     predicted = found.tags.astype(np.int32)
-    gold, ids, names = corpus, predicted, head.tagset.names
+    gold = corpus
+    labels: Labels = (predicted, head.tagset.names)
     if normal_types and head.kind == "ner":
-        gold, (ids, names) = with_normal_types(corpus), normal_labels(corpus, (predicted, names))
+        gold, labels = with_normal_types(corpus), normal_labels(corpus, labels)
     rule = "token" if head.kind == "pos" else scheme
-    result = score(gold, ids, names, corpus.sentence_offsets, scheme=rule)
+    result = score(gold, *labels, corpus.sentence_offsets, scheme=rule)
     return BundleScore(result, corpus, head, predicted)
