@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -299,3 +300,35 @@ def test_a_model_of_parts_of_speech_writes_columns_only(
     lines = [line.split("\t") for line in out.decode().splitlines() if line]
     assert [fields[0] for fields in lines] == ["-DOCSTART-", "breast", "cancer"]
     assert {fields[1] for fields in lines[1:]} <= {"NN", "IN", "DT"}
+
+
+def test_an_output_without_suffix_says_what_it_may_be(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.txt").write_text("Breast cancer.")
+    status, _ = _run(monkeypatch, tmp_path / "in.txt", "--model", model, "-o", tmp_path / "results")
+    assert status == 2
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "the name says no format" in shown
+    assert "is a folder with one file per input" in shown
+    assert not (tmp_path / "results").exists()
+
+
+def test_counts_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bioner_fast.cli import counting
+    from bioner_fast.tagging.stream import Counts
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr(counting, "EVERY", 0.01)
+    for shown in (True, False):
+        terminal = Terminal()
+        monkeypatch.setattr("sys.stderr", terminal)
+        with counting.Counting(Counts(1200, 34567, 8), shown=shown):
+            deadline = time.monotonic() + 20
+            while shown and "34,567" not in terminal.getvalue() and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert ("1,200 documents, 34,567 tokens" in terminal.getvalue()) == shown
+        assert terminal.getvalue().endswith("\r\x1b[K") == shown

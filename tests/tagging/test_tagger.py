@@ -303,3 +303,20 @@ def test_cuda_finds_the_same(tagger: Tagger) -> None:
     for here, there in zip(facts(tagger.tag(texts)), facts(on_gpu.tag(texts)), strict=True):
         assert [f[:4] for f in here] == [f[:4] for f in there]
         assert [f[4] for f in here] == pytest.approx([f[4] for f in there], abs=1e-3)
+
+
+def test_a_tagger_says_what_it_is(tagger: Tagger) -> None:
+    assert tagger.tasks == tuple(head.name for head in tagger.bundle.tasks)
+    assert tagger.types == tagger.bundle.types
+    shown = repr(tagger)
+    assert shown.startswith(f"Tagger({str(tagger.bundle.path)!r}, tasks=[")
+    assert all(name in shown for name in (*tagger.tasks, *tagger.types))
+
+
+def test_a_tagger_is_pickled_by_its_path(tagger: Tagger) -> None:
+    import pickle
+
+    data = pickle.dumps(tagger)
+    assert len(data) < 1000
+    again = pickle.loads(data)
+    assert facts(again.tag([prose(1, 40)])) == facts(tagger.tag([prose(1, 40)]))

@@ -192,6 +192,7 @@ def _into_one(
     """All inputs into one file or standard output; ``coloured``: as text to be looked at."""
     import time
 
+    from bioner_fast.cli.counting import Counting
     from bioner_fast.log import logger
     from bioner_fast.tagging.problems import BadDocument, BrokenInputError, write_errors
     from bioner_fast.tagging.shards import Outcome, check_output, tag_to
@@ -203,16 +204,17 @@ def _into_one(
     ended_by: BadDocument | None = None
     started = time.perf_counter()
     try:
-        tag_to(
-            tagger,
-            inputs,
-            sink,
-            options,
-            force=force,
-            stdin=cast(BinaryIO, sys.stdin.buffer),
-            outcome=outcome,
-            writer=_coloured() if coloured else None,
-        )
+        with Counting(outcome.counts, shown=output != _STANDARD or not sys.stdout.isatty()):
+            tag_to(
+                tagger,
+                inputs,
+                sink,
+                options,
+                force=force,
+                stdin=cast(BinaryIO, sys.stdin.buffer),
+                outcome=outcome,
+                writer=_coloured() if coloured else None,
+            )
     except BrokenInputError as error:
         ended_by = error.record  # which the end of the command tells
         raise

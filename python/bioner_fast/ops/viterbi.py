@@ -117,14 +117,14 @@ def checked_chain(
     _native.check_like("transitions", transitions, "emissions", emissions)
     _native.check_shape("transitions", transitions, (k, k), "[K, K]")
     offsets = _native.check_offsets(offsets, "emissions", emissions)
-    ends = []
+    ends: list[Tensor | None] = []
     for name, value in (("start", start), ("end", end)):
         if value is not None:
             value = _scores(name, value, 1)
             _native.check_like(name, value, "emissions", emissions)
             _native.check_shape(name, value, (k,), "[K]")
         ends.append(value)
-    return emissions, transitions, offsets, *ends
+    return emissions, transitions, offsets, ends[0], ends[1]
 
 
 def _scores(name: str, value: Tensor, rank: int) -> Tensor:

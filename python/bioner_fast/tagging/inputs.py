@@ -157,6 +157,11 @@ def output_format(inputs: Sequence[Input], output: str, given: str | None, *, fo
         name = "jsonl" if known in NO_ENTITIES or get_format(known).writer is None else known
     elif all(get_format(one.format).table for one in inputs):
         name = guess_table(output)
+    elif not Path(output).suffix:
+        raise UsageError(
+            f"-o {output}: the name says no format; {output}/ is a folder with one file per input, and "
+            f"{output}.jsonl or --output-format jsonl one file for all"
+        )
     else:
         name = guess_format(output)
     if name in NO_ENTITIES:

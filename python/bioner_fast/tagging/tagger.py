@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -74,7 +75,8 @@ class Prepared:
 class Tagger:
     """Finds entities in text.
 
-    Threads may share one tagger; the heavy parts release the GIL.
+    Threads may share one tagger; the heavy parts release the GIL. Processes get it by pickle, which takes its
+    path along, not its weights.
 
     Args:
         bundle: from :func:`load_bundle`.
@@ -101,6 +103,7 @@ class Tagger:
                 raise UsageError(f"threads: expected 1 to {MAX_THREADS}, got {threads}")
             torch.set_num_threads(threads)
         self.bundle = bundle
+        self._how = (device, threads, precision)
         self.predictor = Predictor(bundle, pick_device(device), threads or torch.get_num_threads(), precision)
 
     @classmethod
@@ -124,6 +127,27 @@ class Tagger:
                 package.
         """
         return cls(load_bundle(find_model(path)), device, threads, precision)
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The names of the tasks, one head each."""
+        return tuple(head.name for head in self.bundle.tasks)
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        """The entity types that its answers have."""
+        return self.bundle.types
+
+    def __repr__(self) -> str:
+        device, _, precision = self._how
+        return (
+            f"Tagger({os.fspath(self.bundle.path)!r}, tasks={list(self.tasks)}, types={list(self.types)}, "
+            f"device={device!r}, precision={precision!r})"
+        )
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        # By path: whoever unpickles it loads the bundle, which must be there.
+        return Tagger.load, (os.fspath(self.bundle.path.resolve()), *self._how)
 
     def tag(
         self,
