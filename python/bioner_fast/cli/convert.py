@@ -19,7 +19,7 @@ _STANDARD = "-"
 SCHEMES = ("iob1", "iob2", "iob", "iobes")
 _FORMAT_HELP = (
     "A tag scheme (iob1, iob2, iob, iobes) or a document format (text, lines, jsonl, conll, pubtator, "
-    "bioc-xml, bioc-json, brat; pubmed-xml to read); guessed from the name when omitted."
+    "bioc-xml, bioc-json, brat; pubmed-xml, jats, medline to read); guessed from the name when omitted."
 )
 
 

@@ -20,8 +20,8 @@ _STANDARD = "-"
 _INPUT_HELP = "Files or folders of files to tag; - is standard input."
 _OUTPUT_HELP = "File, or folder (ending in /) for one file per input; - is standard output."
 _INPUT_FORMAT_HELP = (
-    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat, pubmed-xml, csv, tsv or parquet; "
-    "guessed from the name when omitted, text for standard input."
+    "text, lines, jsonl, conll, pubtator, bioc-xml, bioc-json, brat, pubmed-xml, jats, jats-tables, "
+    "medline, csv, tsv or parquet; guessed from the name when omitted, text for standard input."
 )
 _OUTPUT_FORMAT_HELP = (
     "jsonl, conll, pubtator, bioc-xml, bioc-json, brat, csv, tsv, parquet or html; when omitted, guessed "
