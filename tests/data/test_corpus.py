@@ -19,7 +19,8 @@ from bioner_fast.errors import BionerError, FormatError
 field = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0\t\n\r "), min_size=1, max_size=20
 )
-tokens = field.filter(lambda token: token != "-DOCSTART-")
+# Alone in a file, lines that begin with # are comments where spaces separate.
+tokens = field.filter(lambda token: token != "-DOCSTART-" and not token.startswith("#"))
 # A first token that starts with U+FEFF would be taken for a byte-order mark.
 sentences = st.lists(
     st.lists(st.tuples(tokens.filter(lambda token: token[0] != "\ufeff"), field), min_size=1, max_size=6),

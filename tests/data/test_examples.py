@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 
-@pytest.mark.parametrize(
-    "name", ["strings", "corpus", "schemes", "scoring", "tasks", "tag_names", "predictions"]
-)
+@pytest.mark.parametrize("name", ["strings", "corpus", "schemes", "scoring", "tasks", "tag_names"])
 def test_examples(name: str) -> None:
     module = importlib.import_module(f"bioner_fast.data.{name}")
     result = doctest.testmod(module, extraglobs={"np": np})
