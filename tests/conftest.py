@@ -47,6 +47,10 @@ def _judge(report: pytest.TestReport | pytest.CollectReport) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Judge tests that skip themselves."""
     report = yield
+    # Captured logs hold names of files that are not UTF-8; processes of pytest-xdist cannot exchange these.
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
     _judge(report)
     return report
 
