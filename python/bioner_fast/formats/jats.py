@@ -262,7 +262,7 @@ class _Article:
         parts.append((element.text or "").replace(_CALL, "\ufffd"))
         for child in element:
             tag = child.tag
-            if tag is etree.Entity:
+            if isinstance(child, etree._Entity):
                 plain(self.source, element)  # which says that it is not defined
             elif tag == "xref" and child.get("ref-type") in _CALLED:
                 parts.append(_CALL)
