@@ -4,11 +4,11 @@
 // All arithmetic is float64, whatever the type of the inputs: a float32 sentence of any length gets the
 // float64 path, and nothing drifts. (The SIMD levels may find the path in fixed point where that is proved to
 // be the same one; see fixed.h.) Only additions and maxima in one fixed order, so every backend gives the
-// same bits:
+// same bits, where a maximum goes over ascending tags by a strict > and starts from -inf and index 0:
 //   alpha[0, j] = emission[0, j] + start[j]
-//   best[t, j]  = max over i of (alpha[t - 1, i] + transition[i, j]), i ascending, strict >, from (-inf,
-//   index 0) alpha[t, j] = emission[t, j] + best[t, j] score       = max over j of (alpha[last, j] + end[j]),
-//   j ascending, strict >, from (-inf, index 0)
+//   best[t, j]  = max over i of (alpha[t - 1, i] + transition[i, j])
+//   alpha[t, j] = emission[t, j] + best[t, j]
+//   score       = max over j of (alpha[last, j] + end[j])
 // Hence ties go to the lowest tag, a column of -inf gives index 0, and NaN never wins.
 #pragma once
 
