@@ -44,7 +44,7 @@ def test_evaluate_json(predictions: Path, capsys: pytest.CaptureFixture[str], ru
 
 
 def test_evaluate_refuses(predictions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "either a FILE of predictions or --model" in fails(capsys, 2, "evaluate")
+    assert "evaluate needs a FILE of predictions, or --task" in fails(capsys, 2, "evaluate")
     assert "expected conlleval, strict, token" in fails(capsys, 2, "evaluate", "--scheme", "muc", predictions)
     assert "either a FILE" in fails(capsys, 2, "evaluate", predictions, "--task", "x")
     assert "there is no such file" in fails(capsys, 1, "evaluate", tmp_path / "absent.tsv")

@@ -8,16 +8,16 @@ import sys
 import pytest
 
 from bioner_fast.cli.main import run
-from bioner_fast.data import corpus
+from bioner_fast.data import predictions
 
 
 def test_ctrl_c_is_a_line_and_a_status(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(path: str) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(corpus, "read_predictions", interrupted)
+    monkeypatch.setattr(predictions, "load_predictions", interrupted)
     assert run(["evaluate", "any.tsv"]) == 130
     assert capsys.readouterr().err == "bioner-fast: interrupted\n"
 

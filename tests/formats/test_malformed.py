@@ -247,7 +247,12 @@ def test_wrong_calls(tmp_path: Path, call: object, message: str) -> None:
         call(tmp_path)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("format", [n for n, e in FORMATS.items() if e.writer and n not in ("conll", "text")])
+READABLE = [
+    n for n, e in FORMATS.items() if e.reader and e.writer and not e.table and n not in ("conll", "text")
+]
+
+
+@pytest.mark.parametrize("format", READABLE)
 def test_lone_surrogates_are_written_as_replacement_characters(format: str) -> None:
     document = Document("1", [Passage("a\ud83d b", entities=[Entity(0, 2, "X", "a\ud83d")])])
     out = io.BytesIO()
@@ -255,6 +260,18 @@ def test_lone_surrogates_are_written_as_replacement_characters(format: str) -> N
         writer.write(document)
     (back,) = read_documents(io.BytesIO(out.getvalue()), format)
     assert back.text == "a\ufffd b"
+
+
+@pytest.mark.parametrize("format", ["csv", "tsv", "parquet", "html"])
+def test_lone_surrogates_are_written_to_tables_and_pages(format: str) -> None:
+    if format == "parquet":
+        pytest.importorskip("pyarrow", reason="needs the extra arrow")
+    document = Document("1", [Passage("a\ud83d b", entities=[Entity(0, 2, "X", "a\ud83d")])])
+    for rows in ("entities", "documents"):
+        out = io.BytesIO()
+        with open_writer(out, format, rows=rows) as writer:
+            writer.write(document)
+        assert "a\ufffd".encode() in out.getvalue()
 
 
 FULL_DISK = """

@@ -26,6 +26,7 @@ from bioner_fast.models.bundle import (
 from bioner_fast.models.tensor_files import load_tensors
 from bioner_fast.models.word_rows import read_rows, rounded_rows, stored_rows
 from bioner_fast.tagging import predict
+from bioner_fast.tagging import tagger as tagger_module
 from bioner_fast.tagging.calibration import Calibration
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import WORDS, heads, network, save_tiny
@@ -284,8 +285,11 @@ def test_folders_that_are_no_bundles(saved: Path, tmp_path: Path) -> None:
 def test_every_version_loads_for_good(version: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The committed bundle of every format version gives what it gave on the day it was made.
 
-    The texts hold an emoji, which could still be part of an entity in version 1.
+    The texts hold an emoji, which could still be part of an entity in version 1. Rules of where names end,
+    which hold for any model, came later.
     """
+    monkeypatch.setattr(tagger_module, "no_names", lambda text: [])
+    monkeypatch.setattr(tagger_module, "whole", lambda text, start, end, *_: (start, end))
     if version == 1:
         monkeypatch.setattr(predict, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
     folder = FIXTURES / f"bundle_v{version}"

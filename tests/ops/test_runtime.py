@@ -36,7 +36,6 @@ LOAD = """
 import numpy as np
 from bioner_fast import _ops
 
-pytestmark = pytest.mark.serial
 def call():
     values, out = np.ones((2, 2), np.float32), np.empty((2, 6), np.float32)
     _ops.window_gather(values, np.array([0, 2]), 3, None, out, threads=1, stream=0)

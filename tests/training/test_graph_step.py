@@ -170,7 +170,9 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(
     """The whole trainer over steps of one shape, as on a GPU but without the graph."""
     made: list[GraphStep] = []
 
-    def fixed(net: TaggingNetwork, optimizer: Optimizer, *_: object, size: int, graphs: bool) -> Step:
+    def fixed(
+        net: TaggingNetwork, optimizer: Optimizer, *_: object, size: int, graphs: bool, **__: object
+    ) -> Step:
         assert graphs
         made.append(GraphStep(net, optimizer, size=size))
         return made[-1]

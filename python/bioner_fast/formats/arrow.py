@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import UsageError
-from bioner_fast.formats.table_rows import Rows, check_rows, entity_rows
+from bioner_fast.formats.table_rows import Rows, check_rows, clean, entity_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -73,8 +73,8 @@ def to_arrow(documents: Iterable[Document], rows: Rows = "entities") -> pa.Table
         keys = [names.field(i).name for i in range(names.num_fields)]
         records = [
             {
-                "id": document.id,
-                "text": document.text,
+                "id": clean(document.id),
+                "text": clean(document.text),
                 "entities": [dict(zip(keys, row[1:], strict=True)) for row in entity_rows(document)],
             }
             for document in documents

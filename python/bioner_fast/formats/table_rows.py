@@ -7,6 +7,7 @@ from typing import Literal
 
 from bioner_fast.data.document import Document
 from bioner_fast.errors import UsageError
+from bioner_fast.formats.base import utf8
 
 Rows = Literal["entities", "documents"]
 
@@ -19,7 +20,21 @@ def entity_rows(document: Document) -> Iterator[tuple[object, ...]]:
     for number, passage in enumerate(document.passages):
         name = passage.section or str(number)
         for e in passage.entities:
-            yield document.id, name, e.start, e.end, e.text, e.type, e.score, e.task
+            yield (
+                clean(document.id),
+                clean(name),
+                e.start,
+                e.end,
+                clean(e.text),
+                clean(e.type),
+                e.score,
+                e.task,
+            )
+
+
+def clean(text: str) -> str:
+    """Text that UTF-8 can hold: a lone surrogate becomes U+FFFD."""
+    return utf8(text).decode("utf-8") if not text.isascii() else text
 
 
 def check_rows(rows: str) -> Rows:

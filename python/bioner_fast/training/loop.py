@@ -21,7 +21,6 @@ from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
 from bioner_fast.models.chain import constraints, first_illegal
-from bioner_fast.models.word_rows import rounded_rows
 from bioner_fast.training import first_phase
 from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
@@ -258,8 +257,8 @@ class Trainer:
             weights[self.network.word_table_key] = self.network.embedding.words
         largest = torch.stack([torch.stack(torch.aminmax(w.detach())).abs().amax() for w in weights.values()])
         held = largest.clone()
-        if self.config.tune_vectors:
-            held[-1] = rounded_rows(held[-1].view(1, 1), self.config.vector_precision)[0, 0]
+        if self.config.tune_vectors and self.config.vector_precision == "float16":
+            held[-1] = held[-1].to(torch.float16)
         for name, weight, fits in zip(weights, largest.tolist(), held.isfinite().tolist(), strict=True):
             if fits:
                 continue
