@@ -105,8 +105,7 @@ def spans_of_torch(tagger: Tagger, texts: list[str]) -> set[tuple[object, ...]]:
     emissions = blocks.log_probabilities(
         Tokens(encoded.word_ids, encoded.caps, encoded.forms), encoded.sentence_offsets
     )
-    found = tagger.predictor.decode(emissions, encoded.sentence_offsets)
-    return spans(tagger.assemble(prepared, found))
+    return spans(tagger.assemble(prepared, emissions))
 
 
 def agreement(found: set[tuple[object, ...]], wanted: set[tuple[object, ...]]) -> float:
