@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bioner_fast.cli.raw_text import Exclude, Texts
+
 
 def register(app: typer.Typer) -> None:
     """Add the command ``pretrain``."""
@@ -14,27 +16,12 @@ def register(app: typer.Typer) -> None:
 
 
 def pretrain(
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TEXT...",
-            help="Files or folders: .txt (a paragraph a line), .jsonl, PubMed XML; also .gz and .xz.",
-            show_default=False,
-        ),
-    ],
+    texts: Texts,
     vectors: Annotated[
         str, typer.Option(metavar="FILE", help="Word vectors; they stay as they are.", show_default=False)
     ],
     out: Annotated[str, typer.Option(metavar="DIR", help="Folder of the run.", show_default=False)],
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CORPORA",
-            help="Drop sentences of these corpora's devel.tsv and test.tsv (a folder of any depth), or of a "
-            "whole file; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    exclude: Exclude = None,
     tokens: Annotated[int | None, typer.Option(help="Tokens to train on.", show_default=False)] = None,
     minutes: Annotated[
         float | None,

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from bioner_fast.cli.raw_text import Exclude, Texts
+
 
 def register(app: typer.Typer) -> None:
     """Add the command ``silver``."""
@@ -13,14 +15,7 @@ def register(app: typer.Typer) -> None:
 
 
 def silver(
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TEXT...",
-            help="Files or folders: .txt (a paragraph a line), .jsonl, PubMed XML; also .gz and .xz.",
-            show_default=False,
-        ),
-    ],
+    texts: Texts,
     models: Annotated[
         str,
         typer.Option(
@@ -32,12 +27,7 @@ def silver(
     out: Annotated[
         str, typer.Option("-o", "--out", metavar="DIR", help="Folder to write.", show_default=False)
     ],
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CORPORA", help="Leave out sentences of their devel.tsv and test.tsv.", show_default=False
-        ),
-    ] = None,
+    exclude: Exclude = None,
     heads: Annotated[
         str | None,
         typer.Option(help="Heads to use, separated by commas; all if omitted.", show_default=False),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bioner_fast.cli.raw_text import Exclude, Texts
+
 if TYPE_CHECKING:
     from bioner_fast.data.corpus import Corpus
     from bioner_fast.features.vectors import WordVectors
@@ -144,23 +146,9 @@ def check(
 
 
 def train(
-    texts: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="TEXT...",
-            help="Files or folders: .txt (a paragraph a line), .jsonl, PubMed XML; also .gz and .xz.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        str, typer.Option("-o", "--out", metavar="FILE", help="File to write.", show_default=False)
-    ],
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CORPORA", help="Leave out sentences of their devel.tsv and test.tsv.", show_default=False
-        ),
-    ] = None,
+    texts: Texts,
+    out: _Out,
+    exclude: Exclude = None,
     dim: Annotated[int, typer.Option(help="Length of a vector.")] = 200,
     window: Annotated[int, typer.Option(help="Words to either side.")] = 5,
     negative: Annotated[int, typer.Option(help="Negative samples.")] = 10,
