@@ -12,6 +12,7 @@ import typer
 
 import bioner_fast
 from bioner_fast.errors import BionerError, UsageError, describe_os_error
+from bioner_fast.interruption import deliver_lost_interrupts
 
 app = typer.Typer(
     name="bioner-fast",
@@ -73,6 +74,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     """Run the command line and exit: 0 done, 2 wrong usage, 1 anything else, 130 interrupted."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     _open_closed_streams()
+    deliver_lost_interrupts()
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
     status = run(arguments, debug=debug)

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from bioner_fast import lifeline
 from bioner_fast.errors import BionerError
+from bioner_fast.interruption import deliver_lost_interrupts
 from bioner_fast.log import logger
 from bioner_fast.tagging.manifest import ShardRecord
 from bioner_fast.tagging.shards import Shard, TaggerSettings, TagOptions, check_output, tag_shard
@@ -164,6 +165,7 @@ def _serve(connection: Connection) -> None:
     # Ctrl-C reaches every process of the terminal; the parent decides what happens.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _leave)
+    deliver_lost_interrupts()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         settings, options, gpu = connection.recv()
