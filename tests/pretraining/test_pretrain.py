@@ -24,7 +24,7 @@ from bioner_fast.models.bundle import load_bundle
 from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
 from bioner_fast.pretraining.leaks import Unwanted, judged_texts
 from bioner_fast.pretraining.masked_words import MaskedWords, Rates, Targets, mask
-from bioner_fast.pretraining.run import PretrainConfig, pretrain
+from bioner_fast.pretraining.run import PretrainConfig, _Run, pretrain
 from bioner_fast.pretraining.text import find_texts, in_turn, pools
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.loop import TrainingInterrupted
@@ -66,13 +66,30 @@ def test_without_a_budget_it_is_one_pass(text: Path, tmp_path: Path) -> None:
     assert 0.9 * tokens <= held <= tokens
 
 
-SHORT: dict[str, Any] = {"tokens": 2_000, "pool_characters": 2_000, "evaluate_every": 500}
+def test_the_learning_rate_falls_to_the_end_of_a_pass(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[float] = []
+
+    def step(run: _Run, *_: object) -> float:
+        done.append(run._done())
+        return 1.0
+
+    monkeypatch.setattr(_Run, "_step", step)
+    pretrain(config(text, tmp_path / "run", pool_characters=2_000))
+    steps = np.diff(done)
+    assert done[0] == 0.0
+    assert (steps > 0).all()
+    assert steps.max() < 0.5
+    assert done[-1] > 0.5
 
 
-def test_stopped_and_resumed_bit_for_bit(text: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("budget", [{"tokens": 2_000}, {}])
+def test_stopped_and_resumed_bit_for_bit(text: Path, tmp_path: Path, budget: dict[str, Any]) -> None:
     """Within a pool, and after several."""
-    whole = pretrain(config(text, tmp_path / "whole", **SHORT))
-    parts = config(text, tmp_path / "parts", **SHORT)
+    short = {"pool_characters": 2_000, "evaluate_every": 500, **budget}
+    whole = pretrain(config(text, tmp_path / "whole", **short))
+    parts = config(text, tmp_path / "parts", **short)
     with pytest.raises(TrainingInterrupted, match="--resume"):
         pretrain(parts, stop_after=2)
     with pytest.raises(BionerError, match="not empty; pass --resume"):

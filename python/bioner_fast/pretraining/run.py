@@ -131,6 +131,7 @@ class Position:
 
     Attributes:
         epoch, pool, batch: passes over the text, pools of this one, and batches of this pool that are done.
+        pool_batches: batches that this pool has.
         step, tokens: done in all.
         seconds: spent in steps.
         loss_sum, loss_count: of the steps since the text was last judged by.
@@ -141,6 +142,7 @@ class Position:
     epoch: int = 0
     pool: int = 0
     batch: int = 0
+    pool_batches: int = 1
     step: int = 0
     tokens: int = 0
     seconds: float = 0.0
@@ -267,6 +269,8 @@ class _Run:
             logger.info("%d files of devel and test sentences are kept out of the text", len(judged))
         self.dropped = 0
         held, counts, seen = self._first_look(len(table))
+        # The learning rate falls to the end of a pass, which is where the text ends.
+        self.pools = sum(1 for _ in pools(self.files, config.pool_characters)) if self._by_epochs else None
         self.targets = Targets.most_frequent(counts, config.targets)
         self.network = IdcnnNetwork(
             IdcnnConfig(
@@ -354,6 +358,7 @@ class _Run:
         ends = np.cumsum(lengths)
         group = (ends - lengths + ends) // 2 // self.config.batch_size
         cuts = np.flatnonzero(np.diff(group)) + 1
+        self.at.pool_batches = len(cuts) + 1
         for part in np.split(order, cuts)[first:]:
             yield _sentences(features, part), features
 
@@ -413,7 +418,9 @@ class _Run:
     def _done(self) -> float:
         """The share of the budget that is spent; without one, of a pass over the text."""
         at, config = self.at, self.config
-        shares = [float(at.epoch)] if self._by_epochs else []
+        shares = []
+        if self.pools is not None:
+            shares.append(at.epoch + (at.pool + at.batch / at.pool_batches) / max(self.pools, 1))
         if config.tokens is not None:
             shares.append(at.tokens / config.tokens)
         if config.minutes is not None:
