@@ -100,9 +100,9 @@ def reports(results: Path) -> None:
         for folder in unpack(results, Path(place)):
             command = [sys.executable, "-m", "bioner_fast", "experiment", "report", "--out", str(folder)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-            for path in sorted((results / folder.name).glob("report*")):
-                shutil.copy(folder / path.name, path)
-                print(path)  # noqa: T201
+            for path in sorted(folder.glob("report*")):
+                if path.suffix in (".md", ".svg"):
+                    print(shutil.copy(path, results / folder.name))  # noqa: T201
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,9 @@ def test_a_result_holds_what_is_needed_to_believe_it(whole: Path, data: Path) ->
     assert not {"out", "data"} & set(result["config"])
     assert str(data) not in json.dumps({key: value for key, value in result.items() if key != "run"})
     assert result["command"].split()[0] == "bioner-fast"  # the rest are the arguments of this process
+    [command] = Store(whole).commands()
+    assert command.startswith(f"cd {shlex.quote(os.getcwd())} && bioner-fast ")
+    assert command in (whole / "report.md").read_text()
     assert {"version", "commit", "torch", "processor"} <= set(result["software"])
     test = load_task("Aa-IOB", data).test
     assert test is not None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,55 @@ def test_the_report_says_what_ran(tmp_path: Path) -> None:
     assert '"steps": 300' in text or "steps 300" in text
     sections = {section.title: section.blocks for section in build(Store(tmp_path)).sections}
     assert sections["Dependent"] == sections["Contamination"] == ["Not run."]
+
+
+def test_runs_on_a_part_of_the_data_have_a_line_of_their_own(tmp_path: Path) -> None:
+    def result(percent: float, steps: int) -> dict[str, Any]:
+        history = [{"step": steps, "devel": {A: 50.0}}]
+        config = {"threads": 1, "percent_keep": percent, "epochs": 1}
+        run = Run("cnn", (A,), percent=percent)
+        return made_up_result(run, {A: 70.0}, history=history, config=config)
+
+    write_results(tmp_path, [result(1.0, 65), result(0.5, 33), result(0.1, 1)])
+    write_report(Store(tmp_path))
+    text = (tmp_path / "report.md").read_text()
+    assert "- **Length of cnn**: 65 steps, 1 evaluation\n" in text
+    assert "- **Length of cnn, 50 %**: 33 steps, 1 evaluation\n" in text
+    assert "- **Length of cnn, 10 %**: 1 step, 1 evaluation\n" in text
+    assert text.count("**Settings of cnn") == 3
+
+
+def test_commands_can_be_pasted_as_they_stand(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    write_results(tmp_path, [made_up_result(Run("cnn", (A,)), {A: 70.0}, command="bioner-fast x --data '*'")])
+    write_report(store)
+    assert "Command (of paths, the last part)" in (tmp_path / "report.md").read_text()
+    lines = ["cd '/my data' && bioner-fast experiment single --only '*<Aa>*'", "cd / && bioner-fast x"]
+    for line in [*lines, lines[0]]:
+        store.add_command(line)
+    write_report(store)
+    text = (tmp_path / "report.md").read_text()
+    assert "```bash\n" + "\n".join(lines) + "\n```" in text
+    assert "last part" not in text
+    page = lxml_html.fromstring((tmp_path / "report.html").read_text())
+    assert [code.text for code in page.findall(".//pre/code")] == ["\n".join(lines)]
+
+
+def test_settings_that_were_changed_and_steps_that_were_made_are_told(tmp_path: Path) -> None:
+    history = [{"step": 300, "devel": {A: 50.0, B: 40.0}}]
+    run = Run("cnn", (A, B), "multi-output")
+    write_results(tmp_path, [made_up_result(run, {A: 70.0, B: 60.0}, history=history)])
+    facts = {"format": 1, "vectors": None, "corpora": {}}
+    facts["settings"] = {
+        "recipe": None,
+        "overrides": {"epochs": 1, "cnn.hidden": [3, 4]},
+        "exclude_seen": False,
+    }
+    (tmp_path / "experiment.json").write_text(json.dumps(facts))
+    write_report(Store(tmp_path))
+    text = (tmp_path / "report.md").read_text()
+    assert "changed settings for all runs that they apply to: epochs=1, cnn.hidden=3,4." in text
+    assert "For a number of steps (300 steps, 1 evaluation):" in text
+    assert "20,000" not in text
+    sections = {section.title: section.blocks for section in build(Store(tmp_path)).sections}
+    assert sections["Recommended model"] == ["Not run."]

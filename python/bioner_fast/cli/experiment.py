@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -226,6 +227,7 @@ def _programme(
         device=device,
         threads=threads,
         command=portable_command(sys.argv[1:]),
+        full_command=full_command(sys.argv[1:]),
         **more,
     )
 
@@ -240,6 +242,18 @@ def portable_command(arguments: list[str]) -> str:
     import shlex
 
     return shlex.join(["bioner-fast", *(Path(a).name if "/" in a or "\\" in a else a for a in arguments)])
+
+
+def full_command(arguments: list[str]) -> str:
+    """The command line as it was typed, to be pasted in any folder.
+
+    Example:
+        >>> full_command(["experiment", "best", "--data", "my corpora"])  # doctest: +SKIP
+        "cd /home/me && bioner-fast experiment best --data 'my corpora'"
+    """
+    import shlex
+
+    return f"cd {shlex.quote(os.getcwd())} && {shlex.join(['bioner-fast', *arguments])}"
 
 
 def _default_jobs(threads: int, device: str) -> int:

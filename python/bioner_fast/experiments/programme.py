@@ -39,7 +39,8 @@ class Programme:
         device, threads, keep_models: of every run.
         replication: whether the published networks are scored on test at every evaluation, for the column
             "maximum on test".
-        command: the command line, for the record.
+        command: the command line with the last parts of paths, for the record of a run.
+        full_command: one to be pasted in any folder, for the folder of results.
     """
 
     studies: Sequence[Study]
@@ -55,6 +56,7 @@ class Programme:
     keep_models: bool = False
     replication: bool = True
     command: str = ""
+    full_command: str = ""
 
     def planned(self) -> dict[str, Run]:
         """All runs by id, whatever ``only`` says: seed 1 first, in the order of the studies; each once."""
@@ -198,6 +200,8 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
         programme.settings,
         has_best=any(run.model == "best" for run in runs.values()),
     )
+    if programme.full_command:
+        store.add_command(programme.full_command)
     if len(todo) < len(runs):
         logger.info("%d of %d runs are done already", len(runs) - len(todo), len(runs))
     write_contamination(list(programme.corpora.values()), store.path)

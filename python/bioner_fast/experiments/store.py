@@ -14,7 +14,7 @@ from typing import Any
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.experiments.corpora import ExperimentCorpus
 from bioner_fast.experiments.plan import Run, Settings
-from bioner_fast.files import write_json
+from bioner_fast.files import atomic_write, write_json
 
 FORMAT = 1
 # A file in the folder of a run whose model is there to stay.
@@ -33,6 +33,19 @@ class Store:
         self.path = Path(path)
         self.facts = self.path / "experiment.json"
         self.runs = self.path / "runs"
+        self._commands = self.path / "commands.txt"
+
+    def add_command(self, line: str) -> None:
+        """Note a command that made runs of this folder, once; results themselves name no folders."""
+        if line not in (known := self.commands()):
+            with atomic_write(self._commands) as out:
+                out.write("\n".join([*known, line]) + "\n")
+
+    def commands(self) -> list[str]:
+        """The commands that made runs of this folder, to be pasted in a terminal."""
+        if not self._commands.is_file():
+            return []
+        return self._commands.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
 
     def bind(
         self,

@@ -67,9 +67,8 @@ def multi(corpora: Sequence[Known]) -> Study:
     names = _entities(corpora)
     runs = [] if len(names) < 2 else [Run("cnn", names, "multi-output", course=c) for c in COURSES]
     about = (
-        "One multi-output CNN of all corpora with entities: in the published setting (20,000 steps, an "
-        "evaluation every 5,000, unless its length under “Made with” says otherwise), and for as many passes "
-        "over the data as single-task training makes."
+        "One multi-output CNN of all corpora with entities: for a number of steps, as published, and for as "
+        "many passes over the data as single-task training makes."
     )
     return Study("multi", "Multi-output", about, tuple(runs), tuple(runs))
 
@@ -99,7 +98,7 @@ def pairs(corpora: Sequence[Known]) -> Study:
     runs = [Run("cnn", pair, "multi-output") for pair in combinations(_entities(corpora), 2)]
     required = [run for run in runs if set(run.tasks) <= few]
     rest = [run for run in runs if run not in required]
-    about = "A multi-output CNN of every two corpora, in the published setting."
+    about = "A multi-output CNN of every two corpora, for a number of steps, as published."
     return Study("pairs", "Pairs", about, (*required, *rest), tuple(required))
 
 

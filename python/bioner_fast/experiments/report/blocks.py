@@ -58,7 +58,14 @@ class Facts:
     items: Sequence[tuple[str, str]]
 
 
-Block = str | Table | Picture | Facts
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Lines of a terminal, to be copied as they stand."""
+
+    text: str
+
+
+Block = str | Table | Picture | Facts | Code
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,9 +14,19 @@ from bioner_fast.experiments.corpora import label
 from bioner_fast.experiments.plan import Study
 from bioner_fast.experiments.published import Published
 from bioner_fast.experiments.report import pictures
-from bioner_fast.experiments.report.blocks import Cell, Facts, Picture, Report, Section, Table
+from bioner_fast.experiments.report.blocks import Cell, Code, Facts, Picture, Report, Section, Table
 from bioner_fast.experiments.report.overview import overview
-from bioner_fast.experiments.report.studies import NONE, best, dependent, multi, pairs, single, size
+from bioner_fast.experiments.report.studies import (
+    NONE,
+    best,
+    dependent,
+    kind,
+    length,
+    multi,
+    pairs,
+    single,
+    size,
+)
 from bioner_fast.experiments.store import Store
 from bioner_fast.experiments.studies import STUDIES
 from bioner_fast.files import atomic_write
@@ -77,17 +87,24 @@ def build(store: Store) -> Report:
         learning(found),
         contamination(store, bool(facts.get("settings", {}).get("exclude_seen"))),
         missing(studies, results, store.failures()),
-        made_with(facts, found, corpora),
+        made_with(facts, found, corpora, store.commands()),
         sources(),
     ]
     sections = [_one_line(section) for section in sections]
     seeds = sorted({run.seed for run in results.by_run})
+    changed = facts.get("settings", {}).get("overrides", {})
+    settings = ", ".join(f"{name}={_plain(value)}" for name, value in changed.items())
     lead = (
         f"{len(results)} training runs on {len(tasks)} corpora with entities; seeds "
         f"{', '.join(map(str, seeds)) or 'none'}. Figures are test F1 in percent by conlleval's rules, "
         "of the step selected on devel, as mean ± standard deviation over seeds; without ± there is one seed."
-    )
+    ) + (f" The command changed settings for all runs that they apply to: {settings}." if settings else "")
     return Report("Experiments with bioner-fast", lead, sections)
+
+
+def _plain(value: Any) -> str:
+    """A setting as on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _one_line(section: Section) -> Section:
@@ -111,7 +128,7 @@ def learning(results: Sequence[Mapping[str, Any]]) -> Section:
         if points:
             steps = [float(step) for step, _ in points]
             means = [sum(values) / len(values) for _, values in points]
-            groups.setdefault(_kind(result), []).append((steps, means))
+            groups.setdefault(kind(result["run"]), []).append((steps, means))
     if not groups:
         return Section(section.title, [NONE])
     drawn = pictures.learning_curves(groups) if pictures.available() else None
@@ -126,28 +143,13 @@ def _entities(result: Mapping[str, Any]) -> set[str]:
     return {task for task, splits in scores if any("f1" in facts for facts in splits.values())}
 
 
-def _kind(result: Mapping[str, Any]) -> str:
-    """What runs of the same settings have in common: "cnn", "cnn multi-output, epochs"."""
-    run = result["run"]
-    parts = [run.model] + ([] if run.sharing == "single" else [run.sharing])
-    return " ".join(parts) + ("" if run.course == "published" else f", {run.course}")
-
-
 def _lengths(results: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Steps and evaluations that runs really made, by kind."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    found: dict[str, list[Sequence[Mapping[str, Any]]]] = {}
     for result in results:
         if history := result.get("history"):
-            found.setdefault(_kind(result), []).append((int(history[-1]["step"]), len(history)))
-
-    def span(values: list[int]) -> str:
-        least, most = min(values), max(values)
-        return f"{most:,}" if least == most else f"{least:,} to {most:,}"
-
-    return [
-        (f"Length of {kind}", f"{span([s for s, _ in made])} steps, {span([n for _, n in made])} evaluations")
-        for kind, made in sorted(found.items())
-    ]
+            found.setdefault(kind(result["run"]), []).append(history)
+    return [(f"Length of {name}", length(histories)) for name, histories in sorted(found.items())]
 
 
 def known_corpora(facts: Mapping[str, Any], results: Sequence[Mapping[str, Any]]) -> list[CorpusFacts]:
@@ -193,7 +195,12 @@ def contamination(store: Store, excluded: bool) -> Section:
     if rows:
         section.blocks.append(Table(["Split", "stands in train of", "Sentences", "of", "Share"], rows))
     rest = len(found) - len(shown)
-    section.blocks.append(f"{rest} further overlaps are below {_LEAST_PERCENT:g} % of the split.")
+    if rest:
+        overlaps = "1 overlap is" if rest == 1 else f"{rest} overlaps are"
+        further = "further " if rows else ""
+        section.blocks.append(f"{further}{overlaps} below {_LEAST_PERCENT:g} % of the split.".capitalize())
+    elif not rows:
+        section.blocks.append("There are none.")
     return section
 
 
@@ -228,12 +235,15 @@ def missing(studies: Mapping[str, Study], results: Results, failures: Mapping[st
 
 
 def made_with(
-    facts: Mapping[str, Any], results: Sequence[Mapping[str, Any]], corpora: Sequence[CorpusFacts]
+    facts: Mapping[str, Any],
+    results: Sequence[Mapping[str, Any]],
+    corpora: Sequence[CorpusFacts],
+    commands: Sequence[str],
 ) -> Section:
     """Software, machine, vectors, settings and corpora."""
 
     def different(name: str) -> str:
-        values = {str(result.get("software", {}).get(name)) for result in results}
+        values = {str(result.get("software", {}).get(name) or "none") for result in results}
         return ", ".join(sorted(values)) or "-"
 
     # The checkout that ran, else the one that the package was built from.
@@ -252,8 +262,10 @@ def made_with(
         ("Word vectors", "; ".join(sorted(map(_vectors, vectors))) or "-"),
         *_lengths(results),
         *sorted(settings),
-        *(("Command", command) for command in sorted({str(r["command"]) for r in results if "command" in r})),
     ]
+    if not commands:
+        made = sorted({str(result["command"]) for result in results if "command" in result})
+        items += [("Command (of paths, the last part)", command) for command in made]
     rows = []
     for corpus in corpora:
         sizes = facts.get("corpora", {}).get(corpus.name, {}).get("sizes")
@@ -262,7 +274,10 @@ def made_with(
         rows.append([Cell(label(corpus.name)), Cell(corpus.kind), *map(Cell, counts), Cell(tokens)])
     groups = [("", 2), ("Sentences", 3), ("", 1)]
     table = Table(["Corpus", "Kind", "train", "devel", "test", "training tokens"], rows, groups)
-    return Section("Made with", [Facts(items), table])
+    section = Section("Made with", [Facts(items), table])
+    if commands:
+        section.blocks.extend(["The commands, to be pasted in any folder:", Code("\n".join(commands))])
+    return section
 
 
 def _vectors(text: str) -> str:
@@ -272,11 +287,11 @@ def _vectors(text: str) -> str:
 
 def _settings_of(result: Mapping[str, Any]) -> tuple[str, str]:
     """What a run was trained with, without what differs from run to run of a model."""
-    own = ("tasks", "seed", "percent_keep", "sharing", "vectors")
+    own = ("tasks", "seed", "sharing", "vectors", "init_from")
     config = result.get("config", {})
     kept = {name: value for name, value in sorted(config.items()) if name not in own}
     text = ", ".join(f"{name} {json.dumps(value)}" for name, value in kept.items())
-    return f"Settings of {_kind(result)}", text
+    return f"Settings of {kind(result['run'])}", text
 
 
 def sources() -> Section:

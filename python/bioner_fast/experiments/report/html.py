@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from html import escape
 
-from bioner_fast.experiments.report.blocks import Block, Cell, Facts, Picture, Report, Table
+from bioner_fast.experiments.report.blocks import Block, Cell, Code, Facts, Picture, Report, Table
 
 _STYLE = """
 :root { --ink: #1c2733; --soft: #5d6b7a; --line: #dfe5ec; --tint: #f5f8fb; --accent: #0b6e75; }
@@ -39,6 +39,7 @@ td .sd { color: #8794a1; font-weight: 400; font-size: 11.5px; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 18px; font-size: 14px;
      max-width: 100ch; }
 dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+pre { overflow-x: auto; padding: 10px 12px; background: var(--tint); font-size: 13px; }
 figure { margin: 18px 0; } figure svg { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: 13.5px; max-width: 90ch; margin-top: 6px; }
 @media (max-width: 700px) { main { padding: 24px 16px; } }
@@ -86,6 +87,8 @@ def _block(block: Block) -> Iterator[str]:
         yield "<dl>"
         yield from (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in block.items)
         yield "</dl>"
+    elif isinstance(block, Code):
+        yield f"<pre><code>{escape(block.text)}</code></pre>"
     else:
         yield f"<p>{escape(block)}</p>"
 

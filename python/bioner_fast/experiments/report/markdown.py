@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from bioner_fast.experiments.report.blocks import Block, Facts, Picture, Report, Table
+from bioner_fast.experiments.report.blocks import Block, Code, Facts, Picture, Report, Table
 
 
 def markdown(report: Report) -> str:
@@ -25,6 +26,9 @@ def _block(block: Block) -> str:
         return f"![{block.caption}]({block.name}.svg)\n\n*{block.caption}*"
     if isinstance(block, Facts):
         return "\n".join(f"- **{_escape(name)}**: {_escape(value)}" for name, value in block.items)
+    if isinstance(block, Code):
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", block.text)), default=0))
+        return f"{fence}bash\n{block.text}\n{fence}"
     return _escape(block)
 
 

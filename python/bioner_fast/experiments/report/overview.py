@@ -49,7 +49,7 @@ def our_columns(tasks: Sequence[str], studies: Mapping[str, Study]) -> list[tupl
     return [
         ("single task", {task: Run("mlp", (task,), seed=0) for task in tasks}),
         ("single task", {task: Run("cnn", (task,), seed=0) for task in tasks}),
-        ("multi-output, published", joint(courses.get("published"))),
+        ("multi-output, by steps", joint(courses.get("published"))),
         ("multi-output, by epochs", joint(courses.get("epochs"))),
         ("dependent", {run.tasks[1]: run for run in studies["dependent"].runs}),
         ("single task", {task: Run("best", (task,), seed=0) for task in tasks}),

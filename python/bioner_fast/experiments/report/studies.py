@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,29 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def kind(run: Run) -> str:
+    """What runs of the same settings have in common: "cnn", "cnn multi-output, epochs", "cnn, 50 %"."""
+    sharing = "tuned" if run.base else run.sharing
+    parts = [run.model] + ([] if sharing == "single" else [sharing])
+    more = [] if run.course == "published" else [run.course]
+    more += [f"{100 * run.percent:g} %"] if run.percent < 1 else []
+    return ", ".join([" ".join(parts), *more])
+
+
+def length(histories: Iterable[Sequence[Mapping[str, Any]]]) -> str:
+    """Steps and evaluations that runs really made: "300 steps, 1 evaluation"."""
+    made = [(int(history[-1]["step"]), len(history)) for history in histories if history]
+
+    def span(values: list[int], what: str) -> str:
+        least, most = min(values), max(values)
+        text = f"{most:,}" if least == most else f"{least:,} to {most:,}"
+        return f"{text} {what}{'' if most == 1 else 's'}"
+
+    return ", ".join(
+        [span([s for s, _ in made], "step"), span([n for _, n in made], "evaluation")] if made else []
+    )
+
+
 def single(tasks: Sequence[str], results: Results) -> Section:
     """Every corpus alone with both published networks."""
     if not any(results.seeds(Run(model, (task,), seed=0)) for model in ("mlp", "cnn") for task in tasks):
@@ -87,7 +111,8 @@ def single(tasks: Sequence[str], results: Results) -> Section:
 
 
 _SINGLE = (
-    "The published networks with their published settings and exact Viterbi decoding, each corpus alone."
+    "The published networks with exact Viterbi decoding, each corpus alone; settings are the published ones "
+    "but for those that the command changed."
 )
 _MEASURES = (("devel", "f1"), ("test", "f1"), ("test", "precision"), ("test", "recall"))
 
@@ -107,18 +132,16 @@ def _against_single(results: Results, run: Run, task: str) -> list[Cell]:
 def multi(tasks: Sequence[str], study: Study, results: Results) -> Section:
     """All corpora together, published and for as many epochs."""
     section = Section("Multi-output", [study.about])
-    titles = {
-        "published": "In the published setting:",
-        "epochs": "For as many epochs as single-task training:",
-    }
+    titles = {"published": "For a number of steps", "epochs": "For as many epochs as single-task training"}
+    if not any(results.seeds(run) for run in study.runs):
+        return Section(section.title, [NONE])
     for run in study.runs:
-        section.blocks.append(titles[run.course])
+        made = length(result.get("history", []) for result in results.seeds(run).values())
+        section.blocks.append(f"{titles[run.course]}{f' ({made})' if made else ''}:")
         if not results.seeds(run):
             section.blocks.append(NONE)
             continue
         section.blocks.append(Table(_COMPARED, [_against_single(results, run, task) for task in run.tasks]))
-    if not study.runs:
-        section.blocks.append(NONE)
     return section
 
 
@@ -133,6 +156,8 @@ def dependent(study: Study, results: Results) -> Section:
 
 def best(tasks: Sequence[str], study: Study, results: Results) -> Section:
     """The recommended model beside the CNN, and its multi-task training beside the single one."""
+    if not any(results.seeds(run) for run in study.runs):
+        return Section("Recommended model", [NONE])
     together = next((run for run in study.runs if len(run.tasks) > 1), None)
     from_all = {run.tasks[0]: run for run in study.runs if run.base}
     rows = []
