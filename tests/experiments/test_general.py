@@ -14,7 +14,7 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.experiments.general.corpora import as_corpus, cut, joined, read_parts
+from bioner_fast.experiments.general.corpora import as_corpus, cut, joined, read_parts, with_cut
 from bioner_fast.experiments.general.leaks import HeldBack, reduced
 from bioner_fast.experiments.general.make import GeneralConfig, make_general
 from bioner_fast.experiments.general.scores import compare
@@ -93,6 +93,19 @@ def test_what_is_judged_on_does_not_train(tmp_path: Path) -> None:
     for part in parts:
         own = {reduced(d.passages[0].text) for d in (*part.devel, *part.test)}
         assert not own & {reduced(s) for s in part.train.document_ids}
+
+
+def test_what_was_cut_off_comes_back_without_what_is_judged_on(tmp_path: Path) -> None:
+    data, pubtator, sources = corpora(tmp_path)
+    parts, _ = read_parts(data, pubtator, (replace(sources[0], cut=31), *sources[1:]))
+    both = parts[0]
+    assert both.train.n_tokens == 0
+    assert "particular" in " ".join(d.text for d in both.devel)
+    back = words_of(with_cut(both).train)
+    assert "particular" not in back
+    assert "More of Tnf" in back
+    kept, _ = read_parts(data, pubtator, (replace(sources[0], cut=31, returns=False), *sources[1:]))
+    assert with_cut(kept[0]) is kept[0]
 
 
 def test_devel_is_cut_by_article_and_always_alike() -> None:
@@ -195,6 +208,11 @@ def test_the_model_is_made_calibrated_and_scored(small: GeneralConfig) -> None:
     silver = Corpus.read(small.out / "corpora" / "gold-and-silver" / "general" / "train.tsv")
     assert "Again" in silver.tokens.tolist()
     assert "particular" not in silver.tokens.tolist()
+    # The last stage has the documents that were cut off, and no test.
+    whole = Corpus.read(small.out / "corpora" / "everything" / "general" / "train.tsv")
+    before_it = Corpus.read(small.out / "corpora" / "weighted" / "general" / "train.tsv")
+    assert whole.n_sentences > before_it.n_sentences
+    assert "particular" not in whole.tokens.tolist()
     # What is done is not done again.
     before = (small.out / "third" / "result.json").stat().st_mtime_ns
     assert make_general(small, "again") == model

@@ -39,6 +39,7 @@ class Part:
         train: tokens and IOB2 tags of the model's types, without what is held back.
         devel, test: documents with entities of the model's types; those of column files are one a sentence.
         dropped: documents and sentences of ``train`` that were held back.
+        more: of the documents that were cut off for development, what no other split to judge on holds.
     """
 
     source: Source
@@ -46,6 +47,7 @@ class Part:
     devel: tuple[Document, ...]
     test: tuple[Document, ...]
     dropped: tuple[int, int]
+    more: Corpus | None = None
 
 
 def read_parts(
@@ -66,6 +68,7 @@ def read_parts(
         BionerError: a file is missing.
     """
     held = HeldBack() if held is None else held
+    for_good = HeldBack()
     read = []
     for source in sources:
         train = _read(source.train, source, data, pubtator)
@@ -75,6 +78,9 @@ def read_parts(
             train, devel = cut(train, source.cut, source.group)
         held.add(devel)
         held.add(test)
+        for_good.add(test)
+        if not (source.cut and source.returns):
+            for_good.add(devel)
         read.append((source, train, devel, test))
     parts = []
     for source, documents, devel, test in read:
@@ -89,7 +95,11 @@ def read_parts(
             "%s: %s training tokens; %d devel and %d test documents; %d sentences held back",
             source.name, f"{trains.n_tokens:,}", len(devel), len(test), dropped[1],
         )  # fmt: skip
-        parts.append(Part(source, trains, tuple(devel), tuple(test), dropped))
+        more = None
+        if source.cut and source.returns:
+            back = as_corpus(document for document in devel if not for_good.document(document))
+            more = without(back, for_good.sentences(back))
+        parts.append(Part(source, trains, tuple(devel), tuple(test), dropped, more))
     return parts, held
 
 
@@ -109,6 +119,13 @@ def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
         names = tuple(outside if name == "O" else name for name in part.train.tag_names)
         trains.append(part.train.with_tags(part.train.tag_ids, names))
     return laid_end_to_end(trains)
+
+
+def with_cut(part: Part) -> Part:
+    """The part with the documents that were cut off for development back in training."""
+    if part.more is None:
+        return part
+    return dataclasses.replace(part, train=laid_end_to_end([part.train, part.more]))
 
 
 def weighted(corpus: Corpus, weight: float, seed: int) -> Corpus:

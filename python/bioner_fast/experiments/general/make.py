@@ -20,6 +20,7 @@ from bioner_fast.experiments.general.corpora import (
     laid_end_to_end,
     read_parts,
     weighted,
+    with_cut,
 )
 from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
@@ -27,7 +28,7 @@ from bioner_fast.experiments.general.silver import silver
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary
-from bioner_fast.files import sha256, write_json
+from bioner_fast.files import read_json, sha256, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import (
     AnswerDefaults,
@@ -65,7 +66,9 @@ class GeneralConfig:
         words: of the most frequent words of the vectors, so many are there in training.
         shipped_words: and so many are in the model: vectors are never trained, so more of them only help.
         silver_tokens: of ``texts``.
+        silver_others: share of their documents without a rare type that is used.
         epochs: of the three stages.
+        everything: whether a last stage repeats the third with the documents cut off for development.
         seed, threads: of training.
         sources: the corpora.
     """
@@ -79,8 +82,10 @@ class GeneralConfig:
     recipe: Mapping[str, Any] | None = None
     words: int = 80_000
     shipped_words: int = 140_000
-    silver_tokens: int = 700_000
+    silver_tokens: int = 2_000_000
+    silver_others: float = 0.4
     epochs: tuple[int, int, int] = (2, 3, 4)
+    everything: bool = True
     seed: int = 1
     threads: int = 1
     sources: Sequence[Source] = SOURCES
@@ -104,25 +109,47 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     parts, held = read_parts(config.data, config.pubtator, config.sources)
     gold = config.out / "corpora" / "gold"
     _write_tasks(gold, parts, {})
-    model = _train(config, gold, "first", config.epochs[0], config.init_from)
+    second = _train(config, gold, "first", config.epochs[0], config.init_from)
     if config.texts:
-        model = _second(config, parts, held, model)
-    last = config.out / "corpora" / "weighted"
-    _write_tasks(last, [_weighted(part, config.seed) for part in parts], {})
-    model = _train(config, last, "third", config.epochs[2], str(model))
+        second = _second(config, parts, held, second)
+    weighted_tasks = config.out / "corpora" / "weighted"
+    _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts], {})
+    model = _train(config, weighted_tasks, "third", config.epochs[2], str(second))
+    judged_model = config.out / "judged"
+    _finish(config, model, judged_model)
+    scales = calibration(Tagger.load(judged_model, "cpu", config.threads), parts)
+    add_calibration(judged_model, scales)
+    devel, devel_errors = score_parts(judged_model, parts, "devel", config.threads)
     final = config.out / "model"
-    with_more_words(model, final, config.vectors, config.shipped_words)
-    add_calibration(final, calibration(Tagger.load(final, "cpu", config.threads), parts))
-    add_answer(final, ANSWER)
+    if config.everything:
+        # What was cut off has said all that it can say: how long to train, and what a score is worth.
+        epochs = _selected_epoch(config.out / "third")
+        whole = config.out / "corpora" / "everything"
+        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], {}, devel=False)
+        model = _train(config, whole, "everything", epochs, str(second), selection="last")
+    _finish(config, model, final)
+    add_calibration(final, scales)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
     add_provenance(final, {**facts, "config": portable_config(final)})
-    scores: dict[str, Any] = {}
-    errors: dict[str, Any] = {}
-    for split in ("devel", "test"):
-        scores[split], errors[split] = score_parts(final, parts, split, config.threads)
+    test, test_errors = score_parts(final, parts, "test", config.threads)
+    scores = {"devel": devel, "test": test}
+    errors = {"devel": devel_errors, "test": test_errors}
     add_provenance(final, {"scores": scores, "calibration_error": errors})
     write_json(config.out / "scores.json", scores)
     return final
+
+
+def _finish(config: GeneralConfig, model: Path, target: Path) -> None:
+    """The model of a stage as it is shipped, but for what its scores are worth."""
+    with_more_words(model, target, config.vectors, config.shipped_words)
+    add_answer(target, ANSWER)
+
+
+def _selected_epoch(run: Path) -> int:
+    """The epoch whose weights a finished run kept."""
+    step = read_json(run / "result.json")["selected_step"]
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
+    return next((int(r["epoch"]) for r in records if r["step"] == step), len(records))
 
 
 def with_more_words(model: Path, target: Path, vectors: Path, words: int) -> None:
@@ -156,7 +183,14 @@ def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Pat
     if not (folder / "general" / "train.tsv").is_file():
         tagger = Tagger.load(model, "cpu", config.threads)
         extra = silver(
-            tagger, "general", HEADS["general"], config.texts, config.silver_tokens, held, config.seed
+            tagger,
+            "general",
+            HEADS["general"],
+            config.texts,
+            config.silver_tokens,
+            held,
+            config.seed,
+            config.silver_others,
         )
         _write_tasks(folder, parts, {"general": extra})
     return _train(config, folder, "second", config.epochs[1], str(model))
@@ -166,8 +200,10 @@ def _weighted(part: Part, seed: int) -> Part:
     return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
-def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus]) -> None:
-    """A task for every head; BioRED's devel documents select among its epochs."""
+def _write_tasks(
+    folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus], *, devel: bool = True
+) -> None:
+    """A task for every head; with ``devel``, BioRED's devel documents select among its epochs."""
     for head, types in HEADS.items():
         mine = [part for part in parts if part.source.head == head]
         if not mine:
@@ -179,11 +215,18 @@ def _write_tasks(folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus
         target.mkdir(parents=True, exist_ok=True)
         corpus.write(target / "train.tsv")
         complete = [part for part in mine if set(part.source.types.values()) == set(types)]
-        if head == "general" and complete and complete[0].devel:
+        if devel and head == "general" and complete and complete[0].devel:
             as_corpus(complete[0].devel).write(target / "devel.tsv")
 
 
-def _train(config: GeneralConfig, tasks: Path, stage: str, epochs: int, init_from: str | None) -> Path:
+def _train(
+    config: GeneralConfig,
+    tasks: Path,
+    stage: str,
+    epochs: int,
+    init_from: str | None,
+    selection: str = "devel",
+) -> Path:
     """Train a stage, or go on with it."""
     out = config.out / stage
     settings: dict[str, Any] = {
@@ -194,7 +237,7 @@ def _train(config: GeneralConfig, tasks: Path, stage: str, epochs: int, init_fro
         **{
             **settings,
             "tasks": tuple(HEADS), "data": str(tasks), "vectors": str(config.vectors), "out": str(out),
-            "epochs": epochs, "init_from": init_from, "test": False,
+            "epochs": epochs, "init_from": init_from, "selection": selection, "test": False,
         }
     )  # fmt: skip
     begun = (out / "config.toml").is_file()

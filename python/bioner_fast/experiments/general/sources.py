@@ -30,6 +30,7 @@ class Source:
         devel: likewise, what is judged on in development; ``()`` where documents are cut from ``train``.
         test: likewise; scored once.
         cut: documents cut from ``train`` for development.
+        returns: whether these train the last model, which devel no longer judges.
         keep: documents of ``train`` with entities that are used, None for all.
         bare: share of the documents of ``train`` without entities that are used.
         calibrates: whether its devel documents say what the scores of its types are worth.
@@ -44,6 +45,7 @@ class Source:
     devel: tuple[str, ...] = ()
     test: tuple[str, ...] = ()
     cut: int = 0
+    returns: bool = True
     keep: int | None = None
     bare: float = 1.0
     calibrates: bool = False
@@ -75,7 +77,8 @@ SOURCES = (
     ),
     Source(
         "BioID", "general", {"CellLine": "cell_line"},
-        ("BioID_Train_revision.PubTator",), cut=1000, keep=1500, bare=0.1, group=7, calibrates=True,
+        ("BioID_Train_revision.PubTator",), cut=1000, returns=False, keep=1500, bare=0.1, group=7,
+        calibrates=True,
     ),
     Source(
         "BC5CDR", "general", {"Chemical": "chemical", "Disease": "disease"},
