@@ -66,6 +66,14 @@ def types(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in build/site; ``nox -s docs -- serve`` shows it while you write."""
+    wanted = nox.project.load_toml(ROOT / "pyproject.toml")["project"]["optional-dependencies"]["docs"]
+    session.install(*wanted, *CONSTRAINTS)
+    session.run("mkdocs", *(session.posargs or ("build", "--strict")), env={"NO_MKDOCS_2_WARNING": "1"})
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """All benchmarks with their peers, as a JSON file, a table and charts under runs/benchmarks."""
     session.install(".[test]", "thinc", "pytorch-crf", *CONSTRAINTS)

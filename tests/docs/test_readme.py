@@ -51,7 +51,17 @@ def test_readme(repository: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("page", "needs"),
-    [("tables.md", ("pyarrow", "pandas", "polars", "duckdb")), ("spacy.md", ("spacy",))],
+    [
+        ("index.md", ()),
+        ("guide.md", ()),
+        ("how-to/pubmed.md", ()),
+        ("how-to/train.md", ()),
+        ("how-to/entity-score.md", ()),
+        ("how-to/ops.md", ()),
+        ("how-to/reproduce.md", ()),
+        ("tables.md", ("pyarrow", "pandas", "polars", "duckdb")),
+        ("spacy.md", ("spacy",)),
+    ],
 )
 def test_how_to_pages(repository: Path, tmp_path: Path, page: str, needs: tuple[str, ...]) -> None:
     for name in needs:
@@ -61,6 +71,8 @@ def test_how_to_pages(repository: Path, tmp_path: Path, page: str, needs: tuple[
     # The programs of a page are one session.
     if page == "spacy.md":
         blocks = [(kind, f"import bioner_fast.integrations.spacy\n{code}") for kind, code in blocks]
+    assert blocks
     for kind, code in [b for b in blocks if b[0] == "bash"]:
         _run(kind, code, tmp_path, environment)
-    _run("python", "\n".join(code for kind, code in blocks if kind == "python"), tmp_path, environment)
+    if programs := [code for kind, code in blocks if kind == "python"]:
+        _run("python", "\n".join(programs), tmp_path, environment)

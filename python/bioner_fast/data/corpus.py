@@ -180,8 +180,7 @@ class Corpus:
 
         Raises:
             FormatError: a token is empty or holds white space but for inner spaces, or would be read as a
-            comment
-                or a document marker, so that it would not come back.
+                comment or a document marker, so that it would not come back.
         """
         data = packed(self.to_bytes(predicted, path=os.fspath(path)), path)
         with atomic_write(path, "wb") as out:

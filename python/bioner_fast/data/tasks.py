@@ -105,8 +105,7 @@ class Task:
     Attributes:
         name: what the task is called in tables, bundles and file names.
         train, devel, test: None where the folder has no such file. Without devel, training selects on
-        something
-            else and says so.
+            something else and says so.
         kind: ``ner`` (chunk tags) or ``pos``.
         source_scheme: the scheme the files are in; None for ``pos``.
         folder: where the files are.
@@ -141,8 +140,7 @@ def load_task(
 
     Args:
         name_or_path: ``sample-disease`` or ``sample-chemical`` (they come with the package), the path of a
-        folder,
-            or the name of a folder in ``data_dir``.
+            folder, or the name of a folder in ``data_dir``.
         data_dir: holds one folder per task.
         warn: log a warning about stray tags and illegal tag sequences.
         splits: those to read; others are taken as absent.
@@ -152,8 +150,8 @@ def load_task(
 
     Raises:
         BionerError: there is no such folder, it has none of the files, its splits are tagged in different
-        ways, or its tags are none of chunks and nobody says that they are parts of speech. FormatError: a
-        file is malformed.
+            ways, or its tags are none of chunks and nobody says that they are parts of speech.
+        FormatError: a file is malformed.
 
     Example:
         >>> task = load_task("sample-disease")
