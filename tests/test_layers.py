@@ -9,13 +9,17 @@ from pathlib import Path
 
 import bioner_fast
 
-# From left to right. Modules directly under the package are shared ground and import none of these.
+# From left to right; folders beside one another do not import one another. Modules directly under the package
+# are shared ground and import none of these.
 LAYERS = [
-    {"data", "formats"},
+    {"data"},
+    {"formats"},
     {"features"},
     {"ops"},
     {"models"},
-    {"training", "tagging", "pretraining"},
+    {"tagging"},
+    {"training"},
+    {"pretraining"},
     {"experiments", "integrations", "serve"},
     {"cli"},
 ]
@@ -54,9 +58,61 @@ def test_imports_only_from_the_left() -> None:
             wrong += [
                 f"{path.relative_to(PACKAGE)} imports {name}"
                 for name in imported_modules(path)
-                if ORDER.get(name, -1) > rank
+                if ORDER.get(name, -1) > rank or (ORDER.get(name) == rank and name != folder)
             ]
+    wrong += [
+        f"{path.name} imports {name}"
+        for path in PACKAGE.glob("*.py")
+        if not path.name.startswith("__")
+        for name in imported_modules(path) & ORDER.keys()
+    ]
     assert not wrong
+    assert {path.parent.name for path in PACKAGE.glob("*/__init__.py")} == ORDER.keys()
+
+
+def test_no_modules_import_one_another() -> None:
+    """Imports inside functions and for type checking count: they are where circles hide."""
+    graph = import_graph(PACKAGE)
+    assert circles(graph) == []
+    graph["bioner_fast.errors"] = {"bioner_fast.temporary"}  # which imports it
+    assert circles(graph) == [["bioner_fast.errors", "bioner_fast.temporary"]]
+
+
+def import_graph(package: Path) -> dict[str, set[str]]:
+    """Modules, and what they import anywhere; the package itself, which only has lazy names, is left out."""
+    paths = {}
+    for path in package.rglob("*.py"):
+        parts = path.relative_to(package.parent).with_suffix("").parts
+        paths[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    del paths["bioner_fast"]
+    graph: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        found = graph[name] = set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                assert node.level == 0, f"{path}: a relative import"
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        found &= paths.keys() - {name}
+        # A folder's __init__ is loaded before anything in it; it may import its own modules.
+        found -= {package for package in found if any(other.startswith(f"{package}.") for other in found)}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Groups of modules that reach one another."""
+    reach: dict[str, set[str]] = {}
+    for start in graph:
+        found: set[str] = set()
+        new = [start]
+        while new:
+            for name in graph[new.pop()] - found:
+                found.add(name)
+                new.append(name)
+        reach[start] = found
+    groups = {tuple(sorted(b for b in reach[a] if a in reach[b])) for a in graph if a in reach[a]}
+    return [list(group) for group in sorted(groups)]
 
 
 def run(code: str) -> str:

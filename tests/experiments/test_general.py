@@ -14,7 +14,8 @@ from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.experiments.general.corpora import as_corpus, cut, joined, read_parts, with_cut
+from bioner_fast.experiments.general.corpora import cut, joined, read_parts, with_cut
+from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.experiments.general.leaks import HeldBack, reduced
 from bioner_fast.experiments.general.make import GeneralConfig, make_general
 from bioner_fast.experiments.general.scores import compare

@@ -13,8 +13,9 @@ import pytest
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.features.capitalization import CAPITALIZATION_CLASSES, capitalization
+from bioner_fast.features.table import embedding_matrix
 from bioner_fast.features.vectors import WordVectors
-from bioner_fast.features.vocabulary import PADDING_ROW, UNKNOWN_ROW, Vocabulary, embedding_matrix
+from bioner_fast.features.vocabulary import PADDING_ROW, UNKNOWN_ROW, Vocabulary
 
 # The published code reads one row more than it is asked for.
 FILES = {

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from bioner_fast import _text
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import UsageError
+from bioner_fast.features.table import embedding_matrix
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import (
     PADDING_ROW,
     UNKNOWN_ROW,
     WORD_ROW,
     Vocabulary,
-    embedding_matrix,
 )
 from reference import lookup as reference
 

@@ -18,10 +18,11 @@ from bioner_fast.formats.registry import read_documents
 from bioner_fast.models.bundle import Inference, add_inference, add_provenance, load_bundle
 from bioner_fast.models.engine import PRECISIONS
 from bioner_fast.ops import infer
-from bioner_fast.tagging import precision as module
+from bioner_fast.tagging import measure as module
 from bioner_fast.tagging.blocks import BlockNetwork
 from bioner_fast.tagging.evaluate import score_corpus
-from bioner_fast.tagging.precision import choose, measure_precisions, ranges_of
+from bioner_fast.tagging.measure import measure_precisions
+from bioner_fast.tagging.precision import choose, ranges_of
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
 from tiny_idcnn import TOKENS, save_idcnn

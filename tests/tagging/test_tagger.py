@@ -19,9 +19,11 @@ from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.models.bundle import load_bundle
-from bioner_fast.tagging.predict import BLOCK, Predictor, blocks
+from bioner_fast.models.device import choose_device
+from bioner_fast.tagging.blocks import BLOCK, blocks
+from bioner_fast.tagging.predict import Predictor
 from bioner_fast.tagging.scores import span_scores
-from bioner_fast.tagging.tagger import Tagger, batches, pick_device
+from bioner_fast.tagging.tagger import Tagger, batches
 from tiny_bundle import WORDS, heads, save_tiny
 
 Facts = list[list[tuple[int, int, str, str, float | None, str | None]]]
@@ -277,14 +279,14 @@ def test_wrong_arguments(tagger: Tagger, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="batch tokens"):
         tagger.tag(["a"], batch_tokens=0)
     with pytest.raises(UsageError, match="auto, cpu or cuda"):
-        pick_device("tpu")
+        choose_device("tpu")
     with pytest.raises(UsageError, match="threads"):
         Tagger(tagger.bundle, threads=0)
     with pytest.raises(BionerError, match="no such folder"):
         Tagger.load(tmp_path / "nothing")
     if not torch.cuda.is_available():
         with pytest.raises(UsageError, match="no CUDA device"):
-            pick_device("cuda")
+            choose_device("cuda")
 
 
 def test_batches_hold_all_documents_in_order() -> None:

@@ -14,8 +14,8 @@ from bioner_fast.data.document import Document
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import read_documents
+from bioner_fast.tagging.encoding import Encoded
 from bioner_fast.tagging.evaluate import score_corpus
-from bioner_fast.tagging.predict import Encoded
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import heads, save_tiny
 from tiny_idcnn import save_idcnn

@@ -121,16 +121,16 @@ def register(app: typer.Typer) -> None:
         from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.registry import get_format
+        from bioner_fast.models.device import choose_device
         from bioner_fast.resources import find_model
         from bioner_fast.tagging.inputs import Input, find_inputs
         from bioner_fast.tagging.precision import check_precision
         from bioner_fast.tagging.shards import TaggerSettings, TagOptions, check_output
-        from bioner_fast.tagging.tagger import pick_device
         from bioner_fast.tagging.throughput import measure_tagging, write_sample
 
         if get_format(output_format).writer is None:
             raise UsageError(f"{output_format} is read but not written; choose another --output-format")
-        pick_device(device)
+        choose_device(device)
         check_precision(precision)
         inputs = find_inputs(files, input_format) if files else []
         settings = TaggerSettings(find_model(model), device, threads, precision)

@@ -260,7 +260,7 @@ def _default_jobs(threads: int, device: str) -> int:
     from bioner_fast.installation import available_threads
 
     if device != "cpu":
-        from bioner_fast.training.train import choose_device
+        from bioner_fast.models.device import choose_device
 
         if choose_device(device).type == "cuda":
             return 2

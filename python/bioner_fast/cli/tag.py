@@ -109,13 +109,13 @@ def register(app: typer.Typer) -> None:
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.base import TableColumns
         from bioner_fast.formats.table_rows import check_rows
+        from bioner_fast.models.device import choose_device
         from bioner_fast.resources import find_model
         from bioner_fast.tagging.inputs import find_inputs
         from bioner_fast.tagging.inputs import output_format as choose
         from bioner_fast.tagging.precision import check_precision
         from bioner_fast.tagging.resolve import Answer, type_names
         from bioner_fast.tagging.shards import TaggerSettings, TagOptions
-        from bioner_fast.tagging.tagger import pick_device
 
         if as_json and output == _STANDARD:
             raise UsageError(
@@ -140,7 +140,7 @@ def register(app: typer.Typer) -> None:
         )
         folder = _is_folder(inputs, output, output_format, resume or workers > 1)
         written_as = choose(found, output, output_format, folder=folder)
-        pick_device(device)
+        choose_device(device)
         check_precision(precision)
         settings = TaggerSettings(folder_of_model, device, threads, precision)
         options = TagOptions(written_as, answer, batch_tokens, settings.lanes(), strict, check_rows(rows))

@@ -16,11 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from bioner_fast import _text
+from bioner_fast.compression import GZIP, decompressed
+from bioner_fast.data.columns import Line, Lines, blank_tokens, column_names
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import BionerError
 from bioner_fast.files import atomic_write, packed
-from bioner_fast.formats.base import GZIP, decompressed
-from bioner_fast.formats.columns import Line, Lines, blank_tokens, column_names
 from bioner_fast.log import logger
 
 Ids = npt.NDArray[np.int32]

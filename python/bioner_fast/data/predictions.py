@@ -6,12 +6,12 @@ import os
 import re
 from dataclasses import dataclass
 
+from bioner_fast.data.columns import GOLD
 from bioner_fast.data.corpus import Corpus, Ids, Labels, read_labels
 from bioner_fast.data.schemes import Scheme, convert, respelled, tag_counts, types_of, warn_strays
 from bioner_fast.data.tag_names import NO_TYPE, TagReading, not_chunks, read_tags
 from bioner_fast.data.tasks import normal_labels, normal_type, with_normal_types
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.formats.columns import GOLD
 from bioner_fast.log import logger
 
 _UNNAMED = re.compile(r"column\d+")

@@ -6,14 +6,12 @@ A format is a module with ``read(source) -> Iterator[Document]`` and a class ``W
 
 from __future__ import annotations
 
-import gzip
-import io
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Literal, Protocol, cast
+from typing import BinaryIO, Literal, Protocol
 
+from bioner_fast.compression import decompressed
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError
 from bioner_fast.log import logger
@@ -23,8 +21,6 @@ _CHUNK = 1 << 20
 _KEPT = 4096
 # What a document may take, unless a caller says otherwise (``--max-document-mb``).
 MAX_DOCUMENT_MB = 256
-# The first bytes of gzip.
-GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,49 +229,6 @@ def decode(raw: bytes, path: str, line: int | None = None) -> str:
             line = raw.count(b"\n", 0, error.start) + 1
         message = f"byte 0x{raw[error.start]:02x} is not UTF-8; convert the file to UTF-8"
         raise FormatError(path, message, line) from None
-
-
-class _CheckedGzip(io.RawIOBase):
-    """Gzip decompression whose failures are one sentence about the file."""
-
-    def __init__(self, stream: BinaryIO, path: str) -> None:
-        self._gzip = gzip.GzipFile(fileobj=stream, mode="rb")
-        self._path = path
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        try:
-            data = self._gzip.read1(len(buffer))
-        except EOFError:
-            raise FormatError(
-                self._path, "the compressed data ends early; the file is truncated, fetch it again"
-            ) from None
-        except (gzip.BadGzipFile, zlib.error) as error:
-            detail = " ".join(str(error).split())
-            raise FormatError(
-                self._path, f"the compressed data is damaged ({detail}); fetch it again"
-            ) from None
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
-    """A buffered reader with ``peek``; gzip is recognised by its first two bytes, not by the name.
-
-    Raises:
-        FormatError: an empty file is called ``.gz``, which no compressed file is.
-    """
-    buffered = (
-        stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
-    )
-    head = buffered.peek(2)[:2]
-    if not head and path.lower().endswith((".gz", ".tgz")):
-        raise FormatError(path, "the file is empty, not even compressed; fetch it again")
-    if head != GZIP:
-        return buffered
-    return io.BufferedReader(_CheckedGzip(cast(BinaryIO, buffered), path), _CHUNK)
 
 
 _SUFFIXES = (

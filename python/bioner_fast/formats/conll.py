@@ -1,6 +1,6 @@
 r"""Column files (CoNLL): one token a line, an empty line between sentences, marks between documents.
 
-What the lines are is said in :mod:`bioner_fast.formats.columns`.
+What the lines are is said in :mod:`bioner_fast.data.columns`.
 
 As a document format: the text of a document is its tokens joined by spaces, its sentences by line feeds.
 The tokens, the sentences and all columns stay with the document in a :class:`TokenLayer`, so that tagging
@@ -26,11 +26,11 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from bioner_fast.data.columns import GOLD, HEADER, TOKEN, Line, Lines, blank_tokens
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.tag_names import TagReading, not_chunks, read_tags, stray_message
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Reporter, Source, utf8
-from bioner_fast.formats.columns import GOLD, HEADER, TOKEN, Line, Lines, blank_tokens
 from bioner_fast.formats.offsets import join_spans
 
 _MARKER = "-DOCSTART-"

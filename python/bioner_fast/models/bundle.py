@@ -103,7 +103,7 @@ class TaskHead:
 
 @dataclass(frozen=True, slots=True)
 class Inference:
-    """What was measured about faster precisions (see tagging.precision).
+    """What was measured about faster precisions (see tagging.measure).
 
     Attributes:
         ranges: largest magnitudes of the layers' values, by layer.

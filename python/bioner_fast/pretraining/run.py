@@ -18,9 +18,10 @@ from torch import Tensor
 
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.features.batch import Features, featurize
+from bioner_fast.features.table import embedding_matrix
 from bioner_fast.features.tokenize import segment
 from bioner_fast.features.vectors import WordVectors
-from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
+from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.files import atomic_write, sha256, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema, save_bundle

@@ -1,29 +1,27 @@
-"""Which precision a bundle runs in, measured when it is saved.
+"""Which precision a bundle runs in.
 
-``auto`` takes the fastest precision that this processor has instructions for and that cost no task more than
-``MAX_LOSS`` on devel; a bundle that nobody measured runs in float32.
+``auto`` takes the fastest precision that this processor has instructions for and that the bundle allows (see
+:mod:`bioner_fast.tagging.measure`); a bundle that nobody measured runs in float32.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.errors import UsageError
-from bioner_fast.log import logger
-from bioner_fast.models.bundle import Bundle, Inference, add_inference, load_bundle, read_outline
+from bioner_fast.models.bundle import Bundle, read_outline
 from bioner_fast.models.engine import PRECISIONS, Ranges, Tokens
 from bioner_fast.models.registry import build_engine, can_run
 from bioner_fast.ops import infer
 from bioner_fast.resources import data_folder
+from bioner_fast.tagging.emissions import engine_emissions
+from bioner_fast.tagging.encoding import encode
 
-# Points of F1 (accuracy of parts of speech) that `auto` may cost on devel, of any task.
-MAX_LOSS = 0.1
 # Tokens of calibration text: ranges of values hardly grow beyond.
 _CALIBRATION_TOKENS = 50_000
 
@@ -80,63 +78,13 @@ def ranges_of(bundle: Bundle) -> Ranges:
 
 def observe(bundle: Bundle, corpora: list[Corpus]) -> dict[str, Tensor]:
     """Largest magnitudes of each layer's values on text, float32, per channel."""
-    from bioner_fast.tagging.predict import Predictor, engine_emissions
-
-    predictor = Predictor(bundle, torch.device("cpu"), torch.get_num_threads(), "float32")
-    engine = build_engine(bundle.network, "float32", threads=torch.get_num_threads(), observe=True)
+    threads = torch.get_num_threads()
+    engine = build_engine(bundle.network, "float32", threads=threads, observe=True)
     for corpus in corpora:
         last = int((corpus.sentence_offsets <= _CALIBRATION_TOKENS).sum())
         offsets = corpus.sentence_offsets[:last]
-        encoded = predictor.encode(corpus.tokens[: int(offsets[-1])], offsets)
+        encoded = encode(bundle, corpus.tokens[: int(offsets[-1])], offsets, threads=threads)
         tokens = Tokens(encoded.word_ids, encoded.caps, encoded.forms)
         engine_emissions(engine, tokens, encoded.sentence_offsets, bundle.network.context)
     assert engine.observed is not None
     return engine.observed
-
-
-def measure_precisions(path: str | os.PathLike[str], corpora: Mapping[str, Corpus]) -> Inference | None:
-    """Score a saved bundle on devel at every precision, and store in it what ``auto`` may take.
-
-    Args:
-        path: the bundle; it is replaced, whole, by one with the figures.
-        corpora: devel of each head, by its name; heads without one are left out, and if none is left nothing
-            is done.
-
-    Returns:
-        What was stored; None where there is nothing to measure with or no engine for the network.
-
-    Raises:
-        BionerError: the bundle cannot be read.
-
-    Example:
-        >>> measure_precisions("runs/ncbi/model", {"NCBI-disease-IOB": devel}).allowed  # doctest: +SKIP
-        ('float32', 'bfloat16', 'int8')
-    """
-    from bioner_fast.tagging.evaluate import score_corpus
-    from bioner_fast.tagging.tagger import Tagger
-
-    bundle = load_bundle(path)
-    if not corpora or not can_run(bundle.network):
-        return None
-    found = Inference(observe(bundle, list(corpora.values())), {}, ("float32",))
-    add_inference(path, found)
-    bundle = load_bundle(path)
-    devel: dict[str, dict[str, float]] = {}
-    for precision in PRECISIONS:
-        tagger = Tagger(bundle, "cpu", precision=precision)
-        for head in bundle.tasks:
-            if head.name in corpora:
-                score = score_corpus(tagger, corpora[head.name], head).score
-                value = score.accuracy if head.kind == "pos" else score.overall.f1
-                devel.setdefault(head.name, {})[precision] = round(value, 4)
-    allowed = tuple(
-        precision
-        for precision in PRECISIONS
-        if all(scores["float32"] - scores[precision] <= MAX_LOSS for scores in devel.values())
-    )
-    found = Inference(found.ranges, devel, allowed)
-    add_inference(path, found)
-    logger.info(
-        "%s: precisions that cost at most %.1f on devel: %s", Path(path), MAX_LOSS, ", ".join(allowed)
-    )
-    return found

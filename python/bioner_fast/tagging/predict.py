@@ -7,7 +7,7 @@ together; on a GPU torch runs it in blocks of one shape (tagging.blocks), to the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,45 +17,19 @@ from torch import Tensor
 from bioner_fast.data.schemes import decode_spans
 from bioner_fast.data.strings import StringColumn
 from bioner_fast.errors import FormatError
-from bioner_fast.features.capitalization import capitalization
-from bioner_fast.features.pictographs import pictographs
-from bioner_fast.features.vocabulary import UNKNOWN_ROW
-from bioner_fast.features.word_forms import WordForms, word_forms
 from bioner_fast.files import DAMAGED
 from bioner_fast.models.bundle import Bundle, TaskHead
 from bioner_fast.models.decoders import decode
 from bioner_fast.models.engine import Engine, Tokens
 from bioner_fast.models.registry import build_engine, can_run
-from bioner_fast.tagging.blocks import BLOCK, BlockNetwork, blocks, inner_offsets
+from bioner_fast.tagging.blocks import BlockNetwork
 from bioner_fast.tagging.calibration import calibrated
+from bioner_fast.tagging.emissions import engine_emissions
+from bioner_fast.tagging.encoding import Encoded, encode
 from bioner_fast.tagging.precision import choose, ranges_of
 from bioner_fast.tagging.scores import span_scores
 
-__all__ = ["BLOCK", "Encoded", "Found", "Predictor", "blocks", "decode_head"]
-
 Ints = NDArray[np.int64]
-
-# Tokens of one pass of an engine, per thread: its rows stay in the caches.
-_CHUNK = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Encoded:
-    """Tokens as the network takes them.
-
-    Attributes:
-        word_ids: int32 [N], rows of the word table.
-        caps: uint8 [N], capitalisation classes.
-        sentence_offsets: int64 [S+1].
-        forms: what the tokens look like, where the network uses it.
-        outside: int64 [E], tokens that no entity may hold: pictures without a word vector, addresses.
-    """
-
-    word_ids: NDArray[np.int32]
-    caps: NDArray[np.uint8]
-    sentence_offsets: Ints
-    forms: WordForms | None = None
-    outside: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,25 +105,8 @@ class Predictor:
     def encode(
         self, tokens: StringColumn, sentence_offsets: Ints, outside: NDArray[np.bool_] | None = None
     ) -> Encoded:
-        """Look tokens up as the bundle says.
-
-        Args:
-            tokens: [N].
-            sentence_offsets: int64 [S+1].
-            outside: bool [N], tokens that no entity may hold, beside pictures.
-        """
-        schema = self.bundle.schema
-        ids = self.bundle.vocabulary.embedding_rows(
-            tokens, normalization=schema.normalization, folding=schema.folding, threads=self.threads
-        )
-        forms = None
-        if self.bundle.network.uses_forms:
-            forms = word_forms(tokens, folding=schema.folding, threads=self.threads)
-        caps = capitalization(tokens, threads=self.threads)
-        excluded = pictographs(tokens) & (ids == UNKNOWN_ROW)
-        if outside is not None:
-            excluded |= outside
-        return Encoded(ids, caps, sentence_offsets, forms, np.flatnonzero(excluded))
+        """Look tokens up; arguments as for :func:`bioner_fast.tagging.encoding.encode`."""
+        return encode(self.bundle, tokens, sentence_offsets, outside, threads=self.threads)
 
     def emissions(self, encoded: Encoded) -> dict[str, Tensor]:
         """Log-probabilities float32 [N, K] of every head, on the CPU; the same bits for any batching.
@@ -198,30 +155,3 @@ class Predictor:
 def decode_head(head: TaskHead, emissions: Tensor, offsets: Tensor) -> Tensor:
     """Tags int64 [N] of log-probabilities by the decoder of the head."""
     return decode(emissions, offsets, head.decoder, head.tagset, head.tables)
-
-
-def engine_emissions(
-    engine: Engine, tokens: Tokens, sentence_offsets: Ints, context: int
-) -> dict[str, Tensor]:
-    """Log-probabilities float32 [N, K] of every head of an engine, in bounded memory.
-
-    Args:
-        engine: from :func:`build_engine`.
-        tokens: N tokens.
-        sentence_offsets: int64 [S+1].
-        context: of the network.
-    """
-    n = len(tokens.word_ids)
-    sizes = [tags for _, tags in engine.heads]
-    joined = torch.empty(n, sum(sizes))
-    if n:
-        with torch.inference_mode():
-            placed = engine.place(tokens)
-            size = max(_CHUNK * engine.threads, 4 * context)
-            for low, start, stop, high in blocks(sentence_offsets, context, size, len(sentence_offsets)):
-                inner = inner_offsets(sentence_offsets, low, high)
-                offsets = np.concatenate([[0], inner, [high - low]])
-                values = engine.log_probabilities(placed, low, high, offsets)
-                joined[start:stop] = values[start - low : stop - low]
-    columns = torch.split(joined, sizes, 1)
-    return {name: part.contiguous() for (name, _), part in zip(engine.heads, columns, strict=True)}

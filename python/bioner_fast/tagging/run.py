@@ -15,12 +15,13 @@ from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import MANIFEST_NAME, sha256
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import load_bundle
+from bioner_fast.models.device import choose_device
 from bioner_fast.tagging.inputs import ERRORS_NAME, STANDARD, Input, output_names
 from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, ShardRecord, digest_input, run_identity
 from bioner_fast.tagging.precision import foresee
 from bioner_fast.tagging.problems import BadDocument, write_errors
 from bioner_fast.tagging.shards import Shard, TaggerSettings, TagOptions, check_output, tag_shard
-from bioner_fast.tagging.tagger import Tagger, pick_device
+from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.tagging.workers import Workers
 from bioner_fast.temporary import remove_leftovers
 
@@ -105,7 +106,7 @@ def tag_files(
     if not (settings.model / MANIFEST_NAME).is_file():
         load_bundle(settings.model)  # says what is wrong with it
     # What auto means is another thing on another machine, where the run may be resumed.
-    device = pick_device(settings.device)
+    device = choose_device(settings.device)
     precision = foresee(settings.model, device, settings.precision)
     settings = replace(settings, device=device.type, precision=precision)
     facts = {

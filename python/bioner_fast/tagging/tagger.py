@@ -24,12 +24,14 @@ from bioner_fast.features.names import find_abbreviations
 from bioner_fast.formats.conll import TokenLayer, encode_entities
 from bioner_fast.installation import MAX_THREADS
 from bioner_fast.models.bundle import Bundle, load_bundle
+from bioner_fast.models.device import choose_device
 from bioner_fast.resources import DEFAULT_MODEL, find_model
 from bioner_fast.tagging.borders import no_names, whole
 from bioner_fast.tagging.context import use_context, young_names
 from bioner_fast.tagging.documents import Documents
+from bioner_fast.tagging.encoding import Encoded
 from bioner_fast.tagging.pool import pool_heads
-from bioner_fast.tagging.predict import Encoded, Found, Predictor
+from bioner_fast.tagging.predict import Found, Predictor
 from bioner_fast.tagging.resolve import Answer, chosen_types, resolve, to_normal_types, type_names
 
 Ints = NDArray[np.int64]
@@ -104,7 +106,9 @@ class Tagger:
             torch.set_num_threads(threads)
         self.bundle = bundle
         self._how = (device, threads, precision)
-        self.predictor = Predictor(bundle, pick_device(device), threads or torch.get_num_threads(), precision)
+        self.predictor = Predictor(
+            bundle, choose_device(device), threads or torch.get_num_threads(), precision
+        )
 
     @classmethod
     def load(
@@ -524,17 +528,3 @@ def batches(documents: Iterable[Document], batch_tokens: int) -> Iterable[list[D
         size += length
     if batch:
         yield batch
-
-
-def pick_device(name: str) -> torch.device:
-    """``auto``, ``cpu`` or ``cuda`` as a device.
-
-    Raises:
-        UsageError: another name, or no GPU that torch can use.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be auto, cpu or cuda, not {name!r}")
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UsageError("device cuda: torch finds no CUDA device; use --device cpu")
-    return torch.device("cuda" if available and name != "cpu" else "cpu")

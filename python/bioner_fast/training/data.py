@@ -16,8 +16,9 @@ from bioner_fast.data.schemes import Scheme, TagSet, convert, open_types, split_
 from bioner_fast.data.tasks import SPLITS, load_task
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.features.batch import Features, featurize
+from bioner_fast.features.table import embedding_matrix
 from bioner_fast.features.vectors import WordVectors
-from bioner_fast.features.vocabulary import Vocabulary, embedding_matrix
+from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema, bundle_folder, load_bundle, read_outline
 from bioner_fast.models.registry import with_crf

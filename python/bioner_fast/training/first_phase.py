@@ -7,21 +7,20 @@ it once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from bioner_fast.errors import BionerError
 from bioner_fast.files import atomic_directory
 from bioner_fast.log import logger
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig
-
-if TYPE_CHECKING:
-    from bioner_fast.training.loop import Position, Trainer
+from bioner_fast.training.state import Position
 
 _GROUP = "first-phase"
 
@@ -42,38 +41,38 @@ def seed_from(config: TrainConfig, *place: int) -> None:
     torch.manual_seed(int(state[0]) >> 1)
 
 
-def seed_phase(trainer: Trainer) -> None:
-    """Before each of several phases."""
-    if len(trainer.phases) > 1:
-        seed_from(trainer.config, 1, trainer.at.phase)
-
-
-def leave(trainer: Trainer, folder: Path) -> None:
+def leave(
+    folder: Path, weights: Mapping[str, Tensor], position: Position, random: np.random.Generator
+) -> None:
     """Keep the first phase, which has just ended.
 
     Args:
-        trainer: at the start of its second phase.
         folder: of this phase alone; whoever calls says by its name what the phase depends on.
+        weights: what the phase has trained.
+        position: at the start of the second phase.
+        random: the generator that plans epochs.
     """
-    parameters = trainer.network.learning(trainer.phases[0].heads)
     facts = {
-        "step": trainer.at.step,
-        "position": asdict(trainer.at),
-        "random": trainer.random.bit_generator.state,
+        "step": position.step,
+        "position": asdict(position),
+        "random": random.bit_generator.state,
     }
     # Whole at once: another programme may leave the same one at the same time.
     with atomic_directory(folder, force=True, manifest=False) as made:
-        CheckpointFolder(made).save(facts, {_GROUP: parameters})
+        CheckpointFolder(made).save(facts, {_GROUP: dict(weights)})
 
 
-def take(trainer: Trainer, folder: Path) -> Position | None:
-    """Give the network what :func:`leave` kept.
+def take(folder: Path, weights: Mapping[str, Tensor], random: np.random.Generator) -> Position | None:
+    """Take up what :func:`leave` kept.
+
+    Args:
+        folder: where it was kept.
+        weights: what the phase trains; they get the values that were kept.
+        random: gets the state that was kept.
 
     Returns:
         The position at the start of the second phase; None if nothing (whole) is kept.
     """
-    from bioner_fast.training.loop import Position
-
     kept = CheckpointFolder(folder)
     if not kept.exists():
         return None
@@ -83,15 +82,12 @@ def take(trainer: Trainer, folder: Path) -> Position | None:
     except (BionerError, KeyError):
         logger.warning("%s is damaged; the first phase is trained again", folder)
         return None
-    parameters = trainer.network.learning(trainer.phases[0].heads)
-    if {name: value.shape for name, value in parameters.items()} != {n: v.shape for n, v in tensors.items()}:
+    if {name: value.shape for name, value in weights.items()} != {n: v.shape for n, v in tensors.items()}:
         logger.warning("%s is of another network; the first phase is trained again", folder)
         return None
     with torch.no_grad():
-        for name, value in parameters.items():
+        for name, value in weights.items():
             value.copy_(tensors[name])
-    trainer.random.bit_generator.state = facts["random"]
-    at = Position(**facts["position"])
-    at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
+    random.bit_generator.state = facts["random"]
     logger.info("the first phase is that of another run (%s)", folder.name)
-    return at
+    return Position.from_json(facts["position"])

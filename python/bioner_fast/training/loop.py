@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from bioner_fast.training.phases import Phase, plan_phases
 from bioner_fast.training.progress import Progress
 from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import draw_slice
+from bioner_fast.training.state import Position
 from bioner_fast.training.step import Step
 
 # Steps between looks at the loss: reading it makes a device wait.
@@ -48,27 +49,6 @@ Observer = Callable[[dict[str, Any], Network, Prepared, Sequence[TaskHead]], Non
 
 class TrainingInterrupted(KeyboardInterrupt):
     """Training was stopped by the user after saving a checkpoint; the message says how to go on."""
-
-
-@dataclass
-class Position:
-    """Where a run is, and what it has seen: the part of its state that is not tensors."""
-
-    phase: int = 0
-    epoch: int = 0  # within the phase
-    batch: int = 0  # within the epoch
-    step: int = 0  # of the whole run
-    best_step: int = 0
-    best_value: float | None = None
-    best_scores: dict[str, Any] = field(default_factory=dict)
-    kept: tuple[int, int] | None = None  # the slice of the first task
-    epoch_random: dict[str, Any] = field(
-        default_factory=dict
-    )  # the generator's state when the epoch was planned
-    history: list[dict[str, Any]] = field(default_factory=list)
-    tokens: int = 0
-    loss_sum: float = 0.0  # over the steps of the epoch
-    waited: int = 0  # evaluations since the best
 
 
 class Trainer:
@@ -122,7 +102,7 @@ class Trainer:
         self._digests: dict[str, str] = {}
         self.first_phase: Path | None = None  # where it is kept for other runs, see training.first_phase
         self.shared = False  # whether it was taken from there
-        first_phase.seed_phase(self)
+        self._seed_phase()
 
     def run(self) -> None:
         """Train to the end; the network then holds the selected weights.
@@ -135,7 +115,7 @@ class Trainer:
             if (
                 self.first_phase is not None
                 and self.at.step == 0
-                and (kept := first_phase.take(self, self.first_phase))
+                and (kept := first_phase.take(self.first_phase, self._first_weights(), self.random))
             ):
                 self.at, self.shared = kept, True
                 self._next_phase()
@@ -164,13 +144,21 @@ class Trainer:
             self.at.phase, self.at.epoch = self.at.phase + 1, 0
             if self.at.phase < len(self.phases):
                 if self.first_phase is not None and self.ranks.first and self.at.phase == 1:
-                    first_phase.leave(self, self.first_phase)
+                    first_phase.leave(self.first_phase, self._first_weights(), self.at, self.random)
                 self._next_phase()
         self.save()
 
     def _next_phase(self) -> None:
         self.optimizer, self.average = self._optimizer(), self._average()
-        first_phase.seed_phase(self)
+        self._seed_phase()
+
+    def _seed_phase(self) -> None:
+        if len(self.phases) > 1:
+            first_phase.seed_from(self.config, 1, self.at.phase)
+
+    def _first_weights(self) -> dict[str, Tensor]:
+        """What the first phase trains."""
+        return self.network.learning(self.phases[0].heads)
 
     def _epoch(self, phase: Phase, progress: Progress, stop: threading.Event) -> None:
         """Run an epoch, or the rest of it."""
@@ -449,8 +437,7 @@ class Trainer:
                 raise UsageError(
                     f"--resume: {name} is not what the run began with; put it back, or begin anew (--force)"
                 )
-        at = self.at = Position(**facts["position"])
-        at.kept = None if at.kept is None else (at.kept[0], at.kept[1])
+        at = self.at = Position.from_json(facts["position"])
         self.random.bit_generator.state = facts["random"]
         tensors = groups[f"weights-{at.step}"]
 

@@ -21,9 +21,10 @@ from bioner_fast.models.architecture import Sizes
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
+from bioner_fast.models.device import choose_device
 from bioner_fast.models.product import on_gpus
 from bioner_fast.tagging.evaluate import score_corpus
-from bioner_fast.tagging.precision import measure_precisions
+from bioner_fast.tagging.measure import measure_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.checkpoint import STATE
 from bioner_fast.training.config import TrainConfig, flag, task_name
@@ -316,20 +317,6 @@ def _network(config: TrainConfig, prepared: Prepared) -> Network:
     network.embedding.words.data = prepared.table
     network.calibrate([task.train.features for task in prepared.tasks])
     return network
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called ``auto``, ``cpu`` or ``cuda``.
-
-    Raises:
-        UsageError: CUDA is asked for and not there.
-    """
-    available = torch.cuda.is_available()
-    if name == "cuda" and not available:
-        raise UsageError(
-            "--device cuda: this machine has no CUDA device that PyTorch can use; take --device cpu"
-        )
-    return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 
 def _fixed(config: TrainConfig, device: torch.device) -> TrainConfig:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
+from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.features.folding import fold
 
 # Letters and digits that tell a sentence from all others.
@@ -50,8 +51,6 @@ class HeldBack:
 
     def add(self, documents: Iterable[Document]) -> None:
         """Hold back documents: their ids (if these are numbers of PubMed), titles and sentences."""
-        from bioner_fast.experiments.general.corpora import as_corpus
-
         found = list(documents)
         for document in found:
             if document.id:

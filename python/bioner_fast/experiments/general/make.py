@@ -15,13 +15,13 @@ from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.experiments.general.corpora import (
     Part,
-    as_corpus,
     joined,
     laid_end_to_end,
     read_parts,
     weighted,
     with_cut,
 )
+from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
 from bioner_fast.experiments.general.silver import silver

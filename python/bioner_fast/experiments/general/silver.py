@@ -19,7 +19,7 @@ from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.schemes import open_type
 from bioner_fast.errors import BionerError
 from bioner_fast.experiments.contamination import without
-from bioner_fast.experiments.general.corpora import as_corpus
+from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.log import logger
 from bioner_fast.tagging.tagger import Tagger

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bioner_fast import _text
+from bioner_fast.data.columns import Lines, column_names
 from bioner_fast.data.corpus import Corpus, replace_last_column
 from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Problem
-from bioner_fast.formats.columns import Lines, column_names
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import read_documents
 
