@@ -19,7 +19,7 @@ from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.experiments.general.leaks import HeldBack, reduced
 from bioner_fast.experiments.general.make import GeneralConfig, make_general
 from bioner_fast.experiments.general.scores import compare
-from bioner_fast.experiments.general.sources import HEADS, SOURCES, TYPES, Source
+from bioner_fast.experiments.general.sources import HEADS, SOURCES, TYPES, CorpusSource
 from bioner_fast.features.vector_files import write_vectors
 from bioner_fast.tagging.tagger import Tagger
 
@@ -43,7 +43,7 @@ def write(folder: Path, name: str, *documents: str) -> None:
     (folder / name).write_text("".join(documents), encoding="utf-8")
 
 
-def corpora(folder: Path) -> tuple[Path, Path, tuple[Source, ...]]:
+def corpora(folder: Path) -> tuple[Path, Path, tuple[CorpusSource, ...]]:
     """A corpus of genes and species, one of genes, and two of columns for the other heads."""
     both, genes = [], []
     for i in range(30):
@@ -64,13 +64,13 @@ def corpora(folder: Path) -> tuple[Path, Path, tuple[Source, ...]]:
         write(folder / "columns" / name, "train.tsv", rows)
         write(folder / "columns" / name, "devel.tsv", f"one\tO\n{kind.lower()}\tB-{kind}\n")
     sources = (
-        Source(
+        CorpusSource(
             "Both", "general", {"Gene": "gene", "Species": "species"},
             ("Both.PubTator",), test=("Test.PubTator",), cut=5, calibrates=True,
         ),
-        Source("Genes", "general", {"Gene": "gene"}, ("Genes.PubTator",), cut=3),
-        Source("Cells", "cells", {"CL": "cell_type"}, ("Cells/train",), devel=("Cells/devel",)),
-        Source("Organs", "anatomy", {"Organ": "anatomy"}, ("Organs/train",), devel=("Organs/devel",)),
+        CorpusSource("Genes", "general", {"Gene": "gene"}, ("Genes.PubTator",), cut=3),
+        CorpusSource("Cells", "cells", {"CL": "cell_type"}, ("Cells/train",), devel=("Cells/devel",)),
+        CorpusSource("Organs", "anatomy", {"Organ": "anatomy"}, ("Organs/train",), devel=("Organs/devel",)),
     )  # fmt: skip
     return folder / "columns", folder / "pubtator", sources
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bioner_fast.experiments.scheduler import Job, _Waiting
+from bioner_fast.experiments.scheduler import Job, _JobQueue
 
 
 def jobs() -> list[Job]:
@@ -18,7 +18,7 @@ def jobs() -> list[Job]:
 
 
 def test_all_that_wait_go_on_when_it_is_done() -> None:
-    waiting = _Waiting(jobs())
+    waiting = _JobQueue(jobs())
     first = waiting.take()
     assert first is not None
     waiting.finish(first, {"status": "done"})
@@ -27,7 +27,7 @@ def test_all_that_wait_go_on_when_it_is_done() -> None:
 
 @pytest.mark.parametrize("status", ["busy", "failed"])
 def test_when_it_is_not_done_the_next_takes_its_place(status: str) -> None:
-    waiting = _Waiting(jobs()[:3])
+    waiting = _JobQueue(jobs()[:3])
     first = waiting.take()
     assert first is not None
     waiting.finish(first, {"status": status, "reason": "x"})
@@ -42,7 +42,7 @@ def test_when_it_is_not_done_the_next_takes_its_place(status: str) -> None:
 
 
 def test_what_needs_another_that_is_busy_is_busy() -> None:
-    waiting = _Waiting([jobs()[0], jobs()[3]])
+    waiting = _JobQueue([jobs()[0], jobs()[3]])
     first = waiting.take()
     assert first is not None
     waiting.finish(first, {"status": "busy"})

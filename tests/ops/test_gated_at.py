@@ -31,7 +31,7 @@ def test_rows_and_gradients_are_those_of_the_whole_block(dilation: int, some_row
         hidden, kernel, bias, scale, shift = (leaf.clone().requires_grad_() for leaf in leaves)
         norm = (scale, shift, 1e-5)
         if sparse:
-            where = gated.taps(outputs, rows, first, last, dilation)
+            where = gated.neighbours(outputs, rows, first, last, dilation)
             out = gated.gated_block_at(hidden[rows], kernel, bias, norm, where)
         else:
             out = gated.gated_block(hidden, kernel, bias, norm, (first, last, 0), dilation=dilation)[outputs]
@@ -44,7 +44,7 @@ def test_rows_and_gradients_are_those_of_the_whole_block(dilation: int, some_row
 def test_dropout_drops_the_same_backwards_as_forwards() -> None:
     torch.manual_seed(0)
     first, last = torch.zeros(6).long(), torch.full((6,), 5)
-    where = gated.taps(torch.tensor([1, 3]), torch.arange(6), first, last, 1)
+    where = gated.neighbours(torch.tensor([1, 3]), torch.arange(6), first, last, 1)
     hidden = torch.randn(6, 8, dtype=torch.float64, requires_grad=True)
     kernel, bias = torch.randn(16, 24, dtype=torch.float64), torch.zeros(16, dtype=torch.float64)
     norm = (torch.ones(8, dtype=torch.float64), torch.zeros(8, dtype=torch.float64), 1e-5)

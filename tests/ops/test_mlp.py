@@ -30,10 +30,10 @@ def random(*shape: int, seed: int) -> Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def weights(window: int = 7, dim: int = 6, caps: int = 2, hidden: int = 40, tags: int = 5) -> mlp.Weights:
+def weights(window: int = 7, dim: int = 6, caps: int = 2, hidden: int = 40, tags: int = 5) -> mlp.MlpWeights:
     inputs = window * (dim + caps)
     layer = random(hidden, inputs, seed=3) / inputs**0.5
-    return mlp.Weights(
+    return mlp.MlpWeights(
         random(WORDS, dim, seed=1), random(CLASSES, caps, seed=2) if caps else None, layer,
         dense.blocks(layer), random(hidden, seed=4) / 8, random(tags, hidden, seed=5) / hidden**0.5,
         random(tags, seed=6) / 8,
@@ -46,11 +46,11 @@ def windows(starts: list[int], window: int = 7) -> mlp.Windows:
     return mlp.Windows(ids, ids % CLASSES, torch.tensor(starts), window)
 
 
-def copy(w: mlp.Weights) -> mlp.Weights:
+def copy(w: mlp.MlpWeights) -> mlp.MlpWeights:
     return dataclasses.replace(w, **{name: value.clone() for name, value in named(w).items()})
 
 
-def named(w: mlp.Weights) -> dict[str, Tensor]:
+def named(w: mlp.MlpWeights) -> dict[str, Tensor]:
     values = {field.name: getattr(w, field.name) for field in dataclasses.fields(w)}
     return {name: value for name, value in values.items() if value is not None}
 
@@ -61,7 +61,7 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def expected(
-    w: mlp.Weights, x: mlp.Windows, gold: list[int], size: int, seed: int, share: float,
+    w: mlp.MlpWeights, x: mlp.Windows, gold: list[int], size: int, seed: int, share: float,
     clip: tuple[float, float],
 ) -> tuple[float, dict[str, np.ndarray]]:  # fmt: skip
     """The loss, and gradients of all that is learnt, one token after another."""

@@ -235,7 +235,7 @@ OPS: dict[str, Row] = {
 TRAINING_ONLY = dict.fromkeys((*FIRST, *SECOND, "vmap", "vmap of grad"), BACKWARD)
 BIAS, NORM = random(16), (random(8), random(8), 1e-5)
 FIRST_TOKEN, LAST_TOKEN = torch.zeros(4, dtype=torch.int64), torch.full((4,), 3)
-TAPS = gated.taps(torch.arange(4), torch.arange(4), FIRST_TOKEN, LAST_TOKEN, 1)
+TAPS = gated.neighbours(torch.arange(4), torch.arange(4), FIRST_TOKEN, LAST_TOKEN, 1)
 
 # What is no op of Torch's, but takes tensors.
 OTHERS: dict[str, Row] = {

@@ -17,7 +17,7 @@ from bioner_fast import lifeline
 from bioner_fast.cli.main import run
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.tagging.inputs import Input, output_names
-from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, ShardRecord
+from bioner_fast.tagging.manifest import JOURNAL_NAME, OutputFolder, ShardRecord
 from bioner_fast.tagging.problems import BadDocument
 from tiny_bundle import save_tiny
 
@@ -78,7 +78,7 @@ def test_what_a_run_left_damaged_is_a_sentence_or_harmless(tmp_path: Path, name:
             text = damage({**IDENTITY, "inputs": [RECORD.to_json()], "files": {}}, rng)
         (tmp_path / name).write_text(text, encoding="utf-8")
         try:
-            with RunFolder(tmp_path, IDENTITY, resume=True):
+            with OutputFolder(tmp_path, IDENTITY, resume=True):
                 pass
         except BionerError as error:
             refused.append(str(error))

@@ -21,7 +21,7 @@ from bioner_fast.files import sha256, verify_directory
 from bioner_fast.formats.registry import read_documents
 from bioner_fast.models.bundle import Inference, add_inference, load_bundle
 from bioner_fast.tagging.inputs import find_inputs
-from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, digest_input, run_identity
+from bioner_fast.tagging.manifest import JOURNAL_NAME, OutputFolder, digest_input, run_identity
 from bioner_fast.tagging.precision import observe
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
@@ -317,22 +317,22 @@ def test_a_document_that_the_output_cannot_hold(model: Path, tmp_path: Path) -> 
 def test_two_runs_do_not_share_a_folder(model: Path, tmp_path: Path) -> None:
     identity = run_identity(model, {})
     with (
-        RunFolder(tmp_path / "out", identity),
+        OutputFolder(tmp_path / "out", identity),
         pytest.raises(BionerError, match="written by another run"),
     ):
-        RunFolder(tmp_path / "out", identity)
-    with RunFolder(tmp_path / "out", identity) as folder:
+        OutputFolder(tmp_path / "out", identity)
+    with OutputFolder(tmp_path / "out", identity) as folder:
         assert not folder.resuming
 
 
 def test_a_damaged_journal_is_one_sentence(model: Path, tmp_path: Path) -> None:
     (tmp_path / JOURNAL_NAME).write_text("{}\n[]\n", encoding="utf-8")
     with pytest.raises(BionerError, match="expected the journal of a run"):
-        RunFolder(tmp_path, run_identity(model, {}), resume=True)
+        OutputFolder(tmp_path, run_identity(model, {}), resume=True)
     (tmp_path / JOURNAL_NAME).unlink()
     (tmp_path / "manifest.json").write_text('{"files": {}}', encoding="utf-8")
     with pytest.raises(BionerError, match="expected the manifest of a tagging run"):
-        RunFolder(tmp_path, run_identity(model, {}), resume=True)
+        OutputFolder(tmp_path, run_identity(model, {}), resume=True)
 
 
 def test_folders_of_nothing_known(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from bioner_fast.data.document import Document
 from bioner_fast.tagging.resolve import Answer
-from bioner_fast.tagging.stream import Counts, tag_stream
+from bioner_fast.tagging.stream import StreamCounts, tag_stream
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
 
@@ -35,7 +35,7 @@ def _readers() -> int:
 def test_a_stream_is_the_tagger_document_by_document(tagger: Tagger) -> None:
     documents = _documents(40)
     expected = tagger.tag(documents, merge=True)
-    counts = Counts()
+    counts = StreamCounts()
     assert (
         list(tag_stream(tagger, iter(documents), batch_tokens=50, answer=Answer("best"), counts=counts))
         == expected
@@ -92,7 +92,7 @@ def test_lanes_change_neither_order_nor_results(tagger: Tagger) -> None:
     documents = _documents(60)
     expected = tagger.tag(documents)
     for lanes in (1, 2, 5):
-        counts = Counts()
+        counts = StreamCounts()
         stream = tag_stream(tagger, iter(documents), batch_tokens=30, lanes=lanes, counts=counts)
         assert list(stream) == expected
         assert counts.documents == 60

@@ -316,7 +316,7 @@ def test_an_output_without_suffix_says_what_it_may_be(
 
 def test_counts_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     from bioner_fast.cli import counting
-    from bioner_fast.tagging.stream import Counts
+    from bioner_fast.tagging.stream import StreamCounts
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -326,7 +326,7 @@ def test_counts_are_shown_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None
     for shown in (True, False):
         terminal = Terminal()
         monkeypatch.setattr("sys.stderr", terminal)
-        with counting.Counting(Counts(1200, 34567, 8), shown=shown):
+        with counting.Counting(StreamCounts(1200, 34567, 8), shown=shown):
             deadline = time.monotonic() + 20
             while shown and "34,567" not in terminal.getvalue() and time.monotonic() < deadline:
                 time.sleep(0.01)

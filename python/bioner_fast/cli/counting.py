@@ -8,7 +8,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from bioner_fast.tagging.stream import Counts
+from bioner_fast.tagging.stream import StreamCounts
 
 EVERY = 0.5  # seconds between looks
 _CLEAR = "\r\x1b[K"
@@ -22,7 +22,7 @@ class Counting:
         shown: false where the documents themselves go to the terminal.
     """
 
-    def __init__(self, counts: Counts, *, shown: bool = True) -> None:
+    def __init__(self, counts: StreamCounts, *, shown: bool = True) -> None:
         self._counts = counts
         self._shown = shown and sys.stderr.isatty()
         self._done = threading.Event()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bioner_fast.experiments.counts import Counts, unpack
+from bioner_fast.experiments.counts import SentenceCounts, unpack
 from bioner_fast.experiments.plan import Run
 from bioner_fast.experiments.significance import Comparison, approximate_randomisation
 
@@ -114,7 +114,7 @@ class Results:
             return None
         return approximate_randomisation(sums[0], sums[1])
 
-    def _counts_of(self, cell: Run, seeds: Sequence[int], task: str) -> Counts | None:
+    def _counts_of(self, cell: Run, seeds: Sequence[int], task: str) -> SentenceCounts | None:
         """Counts per sentence, summed over seeds."""
         packed = [
             self.by_cell[cell][seed].get("counts_per_sentence", {}).get("test", {}).get(task)
@@ -122,7 +122,7 @@ class Results:
         ]
         if not packed or any(text is None for text in packed):
             return None
-        total: Counts = np.sum([unpack(text) for text in packed], axis=0, dtype=np.int64)
+        total: SentenceCounts = np.sum([unpack(text) for text in packed], axis=0, dtype=np.int64)
         return total
 
 

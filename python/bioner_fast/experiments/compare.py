@@ -19,7 +19,7 @@ _SPLITS = ("test", "devel")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Difference:
     """A task, or one of its types.
 
     Attributes:
@@ -40,8 +40,8 @@ class Line:
 class TaskComparison:
     """Both runs on one task: over all types, and by type."""
 
-    overall: Line
-    types: dict[str, Line]
+    overall: Difference
+    types: dict[str, Difference]
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -105,11 +105,13 @@ def _check_alike(ours: Corpus, theirs: Corpus, first: str, second: str) -> None:
         raise BionerError(f"{first} and {second} have other {what}; runs are compared on the same text")
 
 
-def _line(gold: Corpus, ours: Labels, theirs: Labels, kind: str | None, shuffles: int, seed: int) -> Line:
+def _line(
+    gold: Corpus, ours: Labels, theirs: Labels, kind: str | None, shuffles: int, seed: int
+) -> Difference:
     counts = [
         sentence_counts((gold.tag_ids, gold.tag_names), side, gold.sentence_offsets, kind)
         for side in (ours, theirs)
     ]
     result = approximate_randomisation(counts[0], counts[1], shuffles=shuffles, seed=seed)
     first, second = (f1(side.sum(axis=0)) for side in counts)
-    return Line(first, second, result.difference, result.p, result.n_sentences)
+    return Difference(first, second, result.difference, result.p, result.n_sentences)

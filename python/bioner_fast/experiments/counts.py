@@ -13,12 +13,12 @@ from bioner_fast.data.corpus import Labels, read_predictions
 from bioner_fast.data.schemes import Scheme, Spans, TagSet, decode_spans, types_of
 from bioner_fast.errors import FormatError
 
-Counts = NDArray[np.int64]
+SentenceCounts = NDArray[np.int64]
 
 
 def sentence_counts(
     gold: Labels, predicted: Labels, sentence_offsets: NDArray[np.int64], kind: str | None = None
-) -> Counts:
+) -> SentenceCounts:
     """True positives, false positives and false negatives of every sentence, by conlleval's chunks.
 
     Args:
@@ -43,7 +43,7 @@ def sentence_counts(
     keys = [(spans.start * n + spans.end) * max(len(types), 1) + spans.type_id for spans in (ours, theirs)]
     hits = np.isin(keys[1], keys[0], assume_unique=True)
 
-    def per_sentence(starts: NDArray[np.int64]) -> Counts:
+    def per_sentence(starts: NDArray[np.int64]) -> SentenceCounts:
         where = np.searchsorted(sentence_offsets, starts, side="right") - 1
         return np.bincount(where, minlength=sentence_offsets.size - 1).astype(np.int64)
 
@@ -61,18 +61,18 @@ def _only(spans: Spans, wanted: int) -> Spans:
     return Spans(spans.start[mask], spans.end[mask], spans.type_id[mask])
 
 
-def counts_of_file(path: str | os.PathLike[str]) -> Counts:
+def counts_of_file(path: str | os.PathLike[str]) -> SentenceCounts:
     """Per-sentence counts of a file of ``token gold predicted`` lines, int64 ``[S, 3]``."""
     corpus, ids, names = read_predictions(path)
     return sentence_counts((corpus.tag_ids, corpus.tag_names), (ids, names), corpus.sentence_offsets)
 
 
-def pack(counts: Counts) -> str:
+def pack(counts: SentenceCounts) -> str:
     """Counts as a short string: little-endian uint16 columns, zlib, base64."""
     return base64.b64encode(zlib.compress(counts.T.astype("<u2").tobytes(), 9)).decode("ascii")
 
 
-def unpack(text: str, path: str | os.PathLike[str] = "counts") -> Counts:
+def unpack(text: str, path: str | os.PathLike[str] = "counts") -> SentenceCounts:
     """What :func:`pack` packed, int64 ``[S, 3]``.
 
     Raises:

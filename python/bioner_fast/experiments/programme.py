@@ -140,7 +140,7 @@ class Programme:
         return tokens
 
 
-class Progress:
+class ProgrammeProgress:
     """A line on stderr per finished run, with the time left by the tokens that are left."""
 
     def __init__(self, programme: Programme, runs: Mapping[str, Run]) -> None:
@@ -184,7 +184,7 @@ def _headline(answer: Answer) -> str:
     return f"{what}, {clock(answer['seconds'])}"
 
 
-def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
+def execute(programme: Programme, store: Store, *, jobs: int) -> ProgrammeProgress:
     """Do the runs that have no result yet, over so many processes; a failed one does not stop the rest.
 
     Raises:
@@ -205,7 +205,7 @@ def execute(programme: Programme, store: Store, *, jobs: int) -> Progress:
     if len(todo) < len(runs):
         logger.info("%d of %d runs are done already", len(runs) - len(todo), len(runs))
     write_contamination(list(programme.corpora.values()), store.path)
-    progress = Progress(programme, todo)
+    progress = ProgrammeProgress(programme, todo)
     if work:
         run_jobs(work, workers=jobs, threads=programme.threads, logs=store.path / "logs", done=progress.done)
     _forget(programme, store)

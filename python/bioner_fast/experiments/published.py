@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Publication:
     """Where a column of published numbers comes from."""
 
     key: str
@@ -28,7 +28,7 @@ class Published:
     """
 
     def __init__(self, facts: dict[str, Any]) -> None:
-        self.sources = [Source(key, **entry) for key, entry in facts["sources"].items()]
+        self.sources = [Publication(key, **entry) for key, entry in facts["sources"].items()]
         self.means: dict[str, float] = facts["means"]
         self._corpora: dict[str, dict[str, Any]] = facts["corpora"]
 

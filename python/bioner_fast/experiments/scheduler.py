@@ -92,7 +92,7 @@ class _Worker:
             self.process = None
 
 
-class _Waiting:
+class _JobQueue:
     """Jobs in order; one that comes ``after`` another waits for its end, and fails with it if it needs it."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
@@ -162,7 +162,7 @@ def run_jobs(
     Raises:
         KeyboardInterrupt: Ctrl-C or SIGTERM came; the runs at work have saved checkpoints.
     """
-    waiting = _Waiting(jobs)
+    waiting = _JobQueue(jobs)
     staff = [_Worker(number + 1, threads, logs) for number in range(min(workers, len(jobs)))]
     answers: queue.SimpleQueue[tuple[Job, Answer] | None] = queue.SimpleQueue()
 

@@ -26,7 +26,7 @@ UNICODE_VERSION: str = _text.UNICODE_VERSION
 
 
 @dataclass(frozen=True)
-class Tokens:
+class TextTokens:
     """Tokens of one text.
 
     Attributes:
@@ -102,7 +102,7 @@ def segment(texts: Sequence[str], *, sentences: bool = True, threads: int = 0) -
     return Segmented(StringColumn(buffer, offsets), starts, ends, sentence_offsets, text_offsets)
 
 
-def tokenize(text: str) -> Tokens:
+def tokenize(text: str) -> TextTokens:
     """The tokens of one text.
 
     Example:
@@ -111,7 +111,7 @@ def tokenize(text: str) -> Tokens:
         [(0, 3), (4, 5), (5, 9), (9, 10)]
     """
     result = segment([text], sentences=False, threads=1)
-    return Tokens(result.tokens, result.starts, result.ends)
+    return TextTokens(result.tokens, result.starts, result.ends)
 
 
 def sentence_split(text: str) -> npt.NDArray[np.int64]:

@@ -99,8 +99,8 @@ def gated_block(
 
 
 @dataclass(frozen=True, slots=True)
-class Taps:
-    """Which rows a :func:`gated_block_at` reads; from :func:`taps`.
+class Neighbours:
+    """Which rows a :func:`gated_block_at` reads; from :func:`neighbours`.
 
     Attributes:
         own: int64 [M], the row of each output's own token.
@@ -113,7 +113,7 @@ class Taps:
     write: Tensor
 
 
-def taps(outputs: Tensor, rows: Tensor, first: Tensor, last: Tensor, dilation: int) -> Taps:
+def neighbours(outputs: Tensor, rows: Tensor, first: Tensor, last: Tensor, dilation: int) -> Neighbours:
     """What :func:`gated_block_at` needs to know about some tokens of a packed text.
 
     Args:
@@ -124,7 +124,7 @@ def taps(outputs: Tensor, rows: Tensor, first: Tensor, last: Tensor, dilation: i
 
     Example:
         >>> zeros = torch.zeros(3).long()
-        >>> taps(torch.tensor([1]), torch.arange(3), zeros, zeros + 2, 1).read.tolist()
+        >>> neighbours(torch.tensor([1]), torch.arange(3), zeros, zeros + 2, 1).read.tolist()
         [0, 1, 2]
     """
     tokens, n, m = len(first), len(rows), len(outputs)
@@ -144,7 +144,7 @@ def taps(outputs: Tensor, rows: Tensor, first: Tensor, last: Tensor, dilation: i
     write = torch.full((3 * n + 3,), 3 * m)
     # Each of [M, 3] is read from one row, and a row is at most once the left one of any token.
     write[3 * read + torch.arange(3).repeat(m)] = torch.where(read < n, torch.arange(3 * m), 3 * m)
-    return Taps(row_of[outputs], read, write[: 3 * n])
+    return Neighbours(row_of[outputs], read, write[: 3 * n])
 
 
 def needed(outputs: Tensor, first: Tensor, last: Tensor, dilation: int) -> Tensor:
@@ -167,7 +167,7 @@ def gated_block_at(
     weight: Tensor,
     bias: Tensor,
     norm: tuple[Tensor, Tensor, float],
-    where: Taps,
+    where: Neighbours,
     *,
     share: float = 0.0,
     seed: int = 0,

@@ -15,7 +15,7 @@ from bioner_fast.ops import _native
 
 
 @dataclass(frozen=True)
-class Weights:
+class MlpWeights:
     """All that a step changes.
 
     Attributes:
@@ -56,7 +56,7 @@ class Windows:
 
 
 def sgd(
-    weights: Weights, windows: Windows, gold: Tensor, *, size: int, rate: float, word_rate: float,
+    weights: MlpWeights, windows: Windows, gold: Tensor, *, size: int, rate: float, word_rate: float,
     seed: int = 0, share: float = 0.0, clip: tuple[float, float] = (-math.inf, math.inf),
 ) -> float:  # fmt: skip
     """Learn from a batch: ``head(dropout(relu(hidden x + bias)))``, cross entropy, and SGD.

@@ -200,7 +200,7 @@ class MaskedWords(nn.Module):
             if outputs is everything or not gated.available(hidden):
                 hidden = block(hidden, (bounds.first, bounds.last, 0), share, product)
                 continue
-            where = gated.taps(outputs, rows, bounds.first, bounds.last, block.dilation)
+            where = gated.neighbours(outputs, rows, bounds.first, bounds.last, block.dilation)
             norm = block.norm.weight, block.norm.bias, block.norm.eps
             hidden = gated.gated_block_at(
                 hidden, block.conv.weight, block.conv.bias, norm, where,

@@ -127,7 +127,7 @@ _FREE = ("out", "threads", "checkpoint_seconds")
 
 
 @dataclass(slots=True)
-class Position:
+class PretrainPosition:
     """Where a run is.
 
     Attributes:
@@ -288,7 +288,7 @@ class _Run:
         generator = torch.Generator().manual_seed(config.seed)
         clean = Rates(spelt=0.0, kept=0.0, swapped=0.0)
         self.held: list[Masked] = [mask(part, self.targets, clean, generator) for part in held]
-        self.at = Position()
+        self.at = PretrainPosition()
         self._factor = 1.0
         learning = self.model.learning()
         # Vectors and tables of few rows in use are not decayed.
@@ -481,7 +481,7 @@ class _Run:
     def load(self) -> None:
         """Go on from the checkpoint."""
         facts, groups = self.checkpoints.load()
-        self.at = Position(**facts["position"])
+        self.at = PretrainPosition(**facts["position"])
         if self.at.random:
             self.random.bit_generator.state = self.at.random
         state = groups[f"state-{self.at.step}"]

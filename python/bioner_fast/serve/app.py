@@ -82,7 +82,7 @@ class TagAnswer(BaseModel):
     documents: list[TaggedDocument]
 
 
-class Problem(BaseModel):
+class ErrorMessage(BaseModel):
     """What was wrong, in a sentence."""
 
     detail: str
@@ -98,7 +98,7 @@ class Options:
 
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem, "description": text}
+    status: {"model": ErrorMessage, "description": text}
     for status, text in {
         400: "The body is no JSON, or ended early",
         401: "The token is missing or wrong",
@@ -204,7 +204,7 @@ def create_app(tagger: Tagger, settings: ServeSettings | None = None, *, lanes: 
         """That the process runs."""
         return {"status": "ok"}
 
-    @app.get("/ready", responses={503: {"model": Problem, "description": "It is starting or stopping"}})
+    @app.get("/ready", responses={503: {"model": ErrorMessage, "description": "It is starting or stopping"}})
     async def ready() -> dict[str, str]:
         """Whether it takes requests."""
         if not state.ready:

@@ -86,7 +86,7 @@ def use_context(
         known: tokens and types of names that are what they are in any text.
     """
     heads = [
-        _Head(one, emissions[one.head.name], sentence_offsets, calibration.get(one.head.name, {}))
+        _HeadEntities(one, emissions[one.head.name], sentence_offsets, calibration.get(one.head.name, {}))
         for one in found
         if one.head.kind == "ner"
     ]
@@ -107,7 +107,7 @@ def use_context(
     return [changed.get(one.head.name, one) for one in found]
 
 
-class _Head:
+class _HeadEntities:
     """The entities of one head, while they change. Starts ascend, and no two overlap."""
 
     def __init__(
@@ -240,7 +240,7 @@ def _apart(start: Ints, end: Ints) -> Ints:
     return np.array(chosen, np.int64)
 
 
-def _settle(heads: Sequence[_Head], start: int, end: int, kind: str) -> None:
+def _settle(heads: Sequence[_HeadEntities], start: int, end: int, kind: str) -> None:
     """Make a span an entity of a type, in the first head that knows that; nothing else may lie in it."""
     left = True
     for head in heads:
@@ -255,7 +255,7 @@ def _settle(heads: Sequence[_Head], start: int, end: int, kind: str) -> None:
 
 
 def _abbreviations(
-    heads: Sequence[_Head], names: Repeats, groups: Ints, abbreviations: Ints, ranked: bool
+    heads: Sequence[_HeadEntities], names: Repeats, groups: Ints, abbreviations: Ints, ranked: bool
 ) -> None:
     """Step 3.
 

@@ -121,7 +121,7 @@ def difference(mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None
     return None
 
 
-class RunFolder:
+class OutputFolder:
     """The output folder of a run: its journal and manifest. One process at a time may have it open.
 
     Args:
@@ -226,7 +226,7 @@ class RunFolder:
         write_json(self.folder / MANIFEST_NAME, content)
         (self.folder / JOURNAL_NAME).unlink(missing_ok=True)
 
-    def __enter__(self) -> RunFolder:
+    def __enter__(self) -> OutputFolder:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -17,7 +17,7 @@ from bioner_fast.log import logger
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.models.device import choose_device
 from bioner_fast.tagging.inputs import ERRORS_NAME, STANDARD, Input, output_names
-from bioner_fast.tagging.manifest import JOURNAL_NAME, RunFolder, ShardRecord, digest_input, run_identity
+from bioner_fast.tagging.manifest import JOURNAL_NAME, OutputFolder, ShardRecord, digest_input, run_identity
 from bioner_fast.tagging.precision import foresee
 from bioner_fast.tagging.problems import BadDocument, write_errors
 from bioner_fast.tagging.shards import Shard, TaggerSettings, TagOptions, check_output, tag_shard
@@ -118,7 +118,7 @@ def tag_files(
     }
     with ExitStack() as stack:
         run = stack.enter_context(
-            RunFolder(folder, run_identity(settings.model, facts), resume=resume, force=force)
+            OutputFolder(folder, run_identity(settings.model, facts), resume=resume, force=force)
         )
         plan = [Shard(one, folder / name) for one, name in zip(inputs, names, strict=True)]
         if not force:
@@ -177,7 +177,7 @@ def _gpus(settings: TaggerSettings) -> int:
     return torch.cuda.device_count()
 
 
-def _refuse_strangers(plan: Sequence[Shard], names: Sequence[str], run: RunFolder) -> None:
+def _refuse_strangers(plan: Sequence[Shard], names: Sequence[str], run: OutputFolder) -> None:
     """Nothing is overwritten that an earlier run of this kind did not write."""
     if run.resuming:
         return

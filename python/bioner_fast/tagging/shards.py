@@ -21,7 +21,7 @@ from bioner_fast.tagging.inputs import STANDARD, Input, read_input
 from bioner_fast.tagging.manifest import ShardRecord, digest_input
 from bioner_fast.tagging.problems import BadDocument, BrokenInputError, Problems, broken_input
 from bioner_fast.tagging.resolve import Answer, chosen_types
-from bioner_fast.tagging.stream import Counts, tag_stream
+from bioner_fast.tagging.stream import StreamCounts, tag_stream
 from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger
 
 
@@ -89,7 +89,7 @@ class Shard:
 class Outcome:
     """What tagging gave: counts of the documents written, and those left out."""
 
-    counts: Counts = dataclasses.field(default_factory=Counts)
+    counts: StreamCounts = dataclasses.field(default_factory=StreamCounts)
     bad: list[BadDocument] = dataclasses.field(default_factory=list)
 
 

@@ -23,7 +23,7 @@ _WAITING = 2
 
 
 @dataclass(slots=True)
-class Counts:
+class StreamCounts:
     """What a stream has tagged so far."""
 
     documents: int = 0
@@ -50,7 +50,7 @@ def tag_stream(
     batch_tokens: int = BATCH_TOKENS,
     answer: Answer | None = None,
     keep_tokens: bool = False,
-    counts: Counts | None = None,
+    counts: StreamCounts | None = None,
     lanes: int = 1,
 ) -> Generator[Document, None, None]:
     """Tag documents as they come; results are those of :meth:`Tagger.tag`, one by one, in the same order.

@@ -45,7 +45,7 @@ _CHARACTERS_PER_TOKEN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedBatch:
     """Documents, split and encoded.
 
     Attributes:
@@ -203,7 +203,7 @@ class Tagger:
             result += self.finish(self.prepare(batch), answer, keep_tokens=keep_tokens)
         return result
 
-    def prepare(self, documents: Sequence[Document]) -> Prepared:
+    def prepare(self, documents: Sequence[Document]) -> PreparedBatch:
         """Tokens, sentences and features of documents; the part of the work before the network."""
         own = [i for i, document in enumerate(documents) if isinstance(document.native, TokenLayer)]
         skip = set(own)
@@ -229,7 +229,7 @@ class Tagger:
         tokens = StringColumn.concatenate(columns) if own else cut.tokens
         walls = {n: found for n, passage in enumerate(passages) if (found := no_names(passage.text))}
         outside = _outside(walls, cut.starts, cut.ends, cut.token_offsets, len(tokens))
-        return Prepared(
+        return PreparedBatch(
             documents,
             tokens,
             np.concatenate(starts),
@@ -241,7 +241,7 @@ class Tagger:
         )
 
     def finish(
-        self, prepared: Prepared, answer: Answer | None = None, *, keep_tokens: bool = False
+        self, prepared: PreparedBatch, answer: Answer | None = None, *, keep_tokens: bool = False
     ) -> list[Document]:
         """The network, decoding, and entities back into the documents."""
         emissions = self.predictor.emissions(prepared.encoded)
@@ -249,7 +249,7 @@ class Tagger:
 
     def assemble(
         self,
-        prepared: Prepared,
+        prepared: PreparedBatch,
         emissions: dict[str, Tensor],
         answer: Answer | None = None,
         *,
@@ -342,7 +342,7 @@ class Tagger:
             self._add_layers(result, told, prepared, found, merged=merged)
         return result
 
-    def _add_abbreviations(self, documents: list[Document], prepared: Prepared, defined: Ints) -> None:
+    def _add_abbreviations(self, documents: list[Document], prepared: PreparedBatch, defined: Ints) -> None:
         """Give documents the abbreviations that they define."""
         piece_of = np.searchsorted(prepared.piece_tokens, defined[:, 0], "right") - 1
         starts, ends = prepared.starts[defined[:, [0, 2]]], prepared.ends[defined[:, [1, 3]] - 1]
@@ -379,7 +379,7 @@ class Tagger:
         self,
         documents: list[Document],
         told: list[list[Entity]],
-        prepared: Prepared,
+        prepared: PreparedBatch,
         found: list[Found],
         *,
         merged: bool,
@@ -436,7 +436,7 @@ def _outside(
     return outside
 
 
-def _young(prepared: Prepared) -> list[tuple[int, int, str]]:
+def _young(prepared: PreparedBatch) -> list[tuple[int, int, str]]:
     """Tokens and types of the names that are younger than the corpora."""
     found = []
     for piece, (i, j) in enumerate(prepared.pieces):

@@ -20,7 +20,7 @@ from bioner_fast.formats.registry import open_writer
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.inputs import Input, read_input
 from bioner_fast.tagging.shards import TagOptions
-from bioner_fast.tagging.stream import Counts, tag_stream
+from bioner_fast.tagging.stream import StreamCounts, tag_stream
 from bioner_fast.tagging.tagger import Tagger, batches
 
 STAGES = ("read", "tokenise", "model", "decode", "write")
@@ -113,9 +113,9 @@ def measure_tagging(
 
     tagger.tag(itertools.islice(read(), _WARM_UP))
     runs: list[float] = []
-    counts = Counts()
+    counts = StreamCounts()
     for _ in range(repeat):
-        counts = Counts()
+        counts = StreamCounts()
         begun = time.perf_counter()
         stream = tag_stream(
             tagger,

@@ -27,7 +27,7 @@ _PATIENCE = 5.0
 
 
 @dataclass(slots=True)
-class _Worker:
+class _Process:
     process: Any  # multiprocessing.context.SpawnProcess
     connection: Connection
     shard: int | None = None  # what it works on
@@ -51,7 +51,7 @@ class Workers:
 
     def __init__(self, number: int, settings: TaggerSettings, options: TagOptions, gpus: int = 0) -> None:
         context = multiprocessing.get_context("spawn")
-        self._workers: list[_Worker] = []
+        self._workers: list[_Process] = []
         try:
             for index in range(number):
                 here, there = context.Pipe()
@@ -62,7 +62,7 @@ class Workers:
                 )
                 process.start()
                 there.close()
-                self._workers.append(_Worker(process, here))
+                self._workers.append(_Process(process, here))
                 # Not among the arguments: a worker ties itself to this process before it imports what
                 # these are.
                 with contextlib.suppress(OSError):  # it has ended; that is found below
@@ -92,7 +92,7 @@ class Workers:
             self._give(worker, shards, todo)
             yield done, record
 
-    def _give(self, worker: _Worker, shards: Sequence[Shard], todo: Iterator[int]) -> None:
+    def _give(self, worker: _Process, shards: Sequence[Shard], todo: Iterator[int]) -> None:
         worker.shard = next(todo, None)
         worker.busy = worker.shard is not None
         if worker.shard is not None:
@@ -101,7 +101,7 @@ class Workers:
             except OSError:
                 self._lost(worker)
 
-    def _next(self, among: Sequence[_Worker]) -> tuple[_Worker, Any]:
+    def _next(self, among: Sequence[_Process]) -> tuple[_Process, Any]:
         """Wait for the next result; what workers log goes to our log meanwhile."""
         by_connection = {worker.connection: worker for worker in among}
         while True:
@@ -118,7 +118,7 @@ class Workers:
             else:
                 return worker, value
 
-    def _lost(self, worker: _Worker) -> NoReturn:
+    def _lost(self, worker: _Process) -> NoReturn:
         worker.process.join(_PATIENCE)
         code = worker.process.exitcode
         how = (

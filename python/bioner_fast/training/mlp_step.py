@@ -29,12 +29,12 @@ class MlpStep(WindowStep):
     """
 
     @cached_property
-    def known(self) -> dict[int, _Head]:
+    def known(self) -> dict[int, _ShortHead]:
         """The heads that take the short way."""
         heads = {head: self._short_way(head) for head in range(len(self.network.heads))}
         return {head: known for head, known in heads.items() if known is not None}
 
-    def _short_way(self, number: int) -> _Head | None:
+    def _short_way(self, number: int) -> _ShortHead | None:
         """What the native call needs of a head; None where it would not do what the optimiser does."""
         network, optimizer = self.network, self.optimizer
         embedding, (first, *more) = network.embedding, network.inputs[number]
@@ -49,7 +49,7 @@ class MlpStep(WindowStep):
         assert isinstance(hidden, nn.Linear)
         if more or len(tower.hidden) > 1 or layer.out_features > NATIVE_TAGS:
             return None
-        return _Head(layer, hidden, name, tower.dropout)
+        return _ShortHead(layer, hidden, name, tower.dropout)
 
     def _learn(self, batch: Batch) -> Tensor:
         known = self.known.get(batch.parts[0][0]) if len(batch.parts) == 1 else None
@@ -58,7 +58,7 @@ class MlpStep(WindowStep):
         embedding, window = self.network.embedding, self.network.shape.window
         hidden, head = known.hidden, known.layer
         low = self.optimizer.blocks(known.name)
-        weights = mlp.Weights(
+        weights = mlp.MlpWeights(
             embedding.words, embedding.caps, hidden.weight, low, hidden.bias, head.weight, head.bias
         )
         text = padded_text(batch.features, window)
@@ -73,7 +73,7 @@ class MlpStep(WindowStep):
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _ShortHead:
     """A head that takes the short way: its layer, the hidden layer that it reads, and that one's name."""
 
     layer: nn.Linear

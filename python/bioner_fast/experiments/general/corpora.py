@@ -19,7 +19,7 @@ from bioner_fast.errors import BionerError
 from bioner_fast.experiments.contamination import without
 from bioner_fast.experiments.general.documents import as_corpus, sentence_documents
 from bioner_fast.experiments.general.leaks import HeldBack
-from bioner_fast.experiments.general.sources import SOURCES, Source
+from bioner_fast.experiments.general.sources import SOURCES, CorpusSource
 from bioner_fast.formats.base import Problem
 from bioner_fast.formats.registry import read_documents
 from bioner_fast.log import logger
@@ -40,7 +40,7 @@ class Part:
         more: of the documents that were cut off for development, what no other split to judge on holds.
     """
 
-    source: Source
+    source: CorpusSource
     train: Corpus
     devel: tuple[Document, ...]
     test: tuple[Document, ...]
@@ -49,7 +49,7 @@ class Part:
 
 
 def read_parts(
-    data: Path, pubtator: Path, sources: Sequence[Source] = SOURCES, *, held: HeldBack | None = None
+    data: Path, pubtator: Path, sources: Sequence[CorpusSource] = SOURCES, *, held: HeldBack | None = None
 ) -> tuple[list[Part], HeldBack]:
     """Read all sources and hold back, from all that trains, what is judged on.
 
@@ -105,7 +105,7 @@ def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
     """The training corpora of one head, one after another; what one of them does not label is open.
 
     Example:
-        >>> gene = Source("A", "general", {"Gene": "gene"}, ("a",))
+        >>> gene = CorpusSource("A", "general", {"Gene": "gene"}, ("a",))
         >>> corpus = Corpus.from_sentences([[("p53", "B-gene"), ("in", "O")]])
         >>> joined([Part(gene, corpus, (), (), (0, 0))], ["gene", "species"]).tags()
         ['B-gene', 'B-?species']
@@ -163,7 +163,7 @@ def _joined_offsets(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
     return result
 
 
-def _sample(documents: list[Document], source: Source) -> list[Document]:
+def _sample(documents: list[Document], source: CorpusSource) -> list[Document]:
     """The documents that are used, in order."""
     rng = np.random.default_rng(CUT_SEED)
     named = [i for i, document in enumerate(documents) if document.entities]
@@ -196,7 +196,7 @@ def cut(documents: Sequence[Document], n: int, group: int | None) -> tuple[list[
     return rest, [document for document in documents if document.id[:group] in chosen]
 
 
-def _read(names: Sequence[str], source: Source, data: Path, pubtator: Path) -> list[Document]:
+def _read(names: Sequence[str], source: CorpusSource, data: Path, pubtator: Path) -> list[Document]:
     found: list[Document] = []
     for name in names:
         if "/" in name:
@@ -214,7 +214,7 @@ def _read(names: Sequence[str], source: Source, data: Path, pubtator: Path) -> l
     return [_typed(document, source) for document in found]
 
 
-def _typed(document: Document, source: Source) -> Document:
+def _typed(document: Document, source: CorpusSource) -> Document:
     """The document with entities of the model's types alone."""
     passages = [
         dataclasses.replace(

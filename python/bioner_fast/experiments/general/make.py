@@ -25,7 +25,7 @@ from bioner_fast.experiments.general.documents import as_corpus
 from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
 from bioner_fast.experiments.general.silver import silver
-from bioner_fast.experiments.general.sources import HEADS, SOURCES, Source
+from bioner_fast.experiments.general.sources import HEADS, SOURCES, CorpusSource
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary
 from bioner_fast.files import read_json, sha256, write_json
@@ -88,7 +88,7 @@ class GeneralConfig:
     everything: bool = True
     seed: int = 1
     threads: int = 1
-    sources: Sequence[Source] = SOURCES
+    sources: Sequence[CorpusSource] = SOURCES
 
 
 def make_general(config: GeneralConfig, command: str = "") -> Path:

@@ -14,11 +14,11 @@ from bioner_fast.data.document import Document
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class EntityCounts:
     """Entities found and meant (``right``), found only (``spurious``), and meant only (``missed``).
 
     Example:
-        >>> Counts(8, 2, 2).f1
+        >>> EntityCounts(8, 2, 2).f1
         80.0
     """
 
@@ -26,8 +26,10 @@ class Counts:
     spurious: int = 0
     missed: int = 0
 
-    def __add__(self, other: Counts) -> Counts:
-        return Counts(self.right + other.right, self.spurious + other.spurious, self.missed + other.missed)
+    def __add__(self, other: EntityCounts) -> EntityCounts:
+        return EntityCounts(
+            self.right + other.right, self.spurious + other.spurious, self.missed + other.missed
+        )
 
     @property
     def precision(self) -> float:
@@ -62,7 +64,9 @@ def bare(documents: Iterable[Document]) -> list[Document]:
     ]
 
 
-def compare(gold: Sequence[Document], found: Sequence[Document], types: Iterable[str]) -> dict[str, Counts]:
+def compare(
+    gold: Sequence[Document], found: Sequence[Document], types: Iterable[str]
+) -> dict[str, EntityCounts]:
     """Counts by type; an entity is right if one of its type starts and ends where it does.
 
     Example:
@@ -71,12 +75,12 @@ def compare(gold: Sequence[Document], found: Sequence[Document], types: Iterable
         >>> compare([text], [text], ["gene"])["gene"].f1
         100.0
     """
-    counts = dict.fromkeys(types, Counts())
+    counts = dict.fromkeys(types, EntityCounts())
     for meant, tagged in zip(gold, found, strict=True):
         for kind in counts:
             wanted, told = _places(meant, kind), _places(tagged, kind)
             both = len(wanted & told)
-            counts[kind] += Counts(both, len(told) - both, len(wanted) - both)
+            counts[kind] += EntityCounts(both, len(told) - both, len(wanted) - both)
     return counts
 
 
@@ -84,11 +88,11 @@ def _places(document: Document, kind: str) -> set[tuple[tuple[int, int], ...]]:
     return {tuple(e.spans) or ((e.start, e.end),) for e in document.iter_entities() if e.type == kind}
 
 
-def by_type(counts: Mapping[str, Counts]) -> dict[str, Any]:
+def by_type(counts: Mapping[str, EntityCounts]) -> dict[str, Any]:
     """Figures by type, and ``overall`` where there are several types."""
     result = {kind: one.to_json() for kind, one in counts.items()}
     if len(counts) > 1:
-        result["overall"] = sum(counts.values(), Counts()).to_json()
+        result["overall"] = sum(counts.values(), EntityCounts()).to_json()
     return result
 
 

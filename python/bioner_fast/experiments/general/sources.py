@@ -18,7 +18,7 @@ HEADS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CorpusSource:
     """A corpus.
 
     Attributes:
@@ -61,38 +61,38 @@ _BIORED = {
 # BioRED is first: its guidelines decide what its six types are. Train and devel of BC5CDR and NCBI-disease
 # train together, since BioRED's devel documents judge these types.
 SOURCES = (
-    Source(
+    CorpusSource(
         "BioRED", "general", _BIORED,
         ("BioRED_TrainDev.PubTator",), test=("BioRED_Test.PubTator",), cut=80, weight=3.0,
         calibrates=True,
     ),
-    Source("NLM-Gene", "general", {"Gene": "gene"}, ("NLMgene_Train.PubTator",), cut=60),
-    Source(
+    CorpusSource("NLM-Gene", "general", {"Gene": "gene"}, ("NLMgene_Train.PubTator",), cut=60),
+    CorpusSource(
         "GNormPlus", "general", {"Gene": "gene"},
         ("GNormPlus_Train.PubTator",), test=("GNormPlus_Test.PubTator",), cut=60,
     ),
-    Source(
+    CorpusSource(
         "S800", "general", {"Species": "species"},
         ("SPECIES_Train.PubTator",), test=("SPECIES_Test.PubTator",), cut=80,
     ),
-    Source(
+    CorpusSource(
         "BioID", "general", {"CellLine": "cell_line"},
         ("BioID_Train_revision.PubTator",), cut=1000, returns=False, keep=1500, bare=0.1, group=7,
         calibrates=True,
     ),
-    Source(
+    CorpusSource(
         "BC5CDR", "general", {"Chemical": "chemical", "Disease": "disease"},
         ("BC5CDR-IOB/train", "BC5CDR-IOB/devel"), test=("BC5CDR-IOB/test",),
     ),
-    Source(
+    CorpusSource(
         "NCBI-disease", "general", {"Disease": "disease"},
         ("NCBI-disease-IOB/train", "NCBI-disease-IOB/devel"), test=("NCBI-disease-IOB/test",),
     ),
-    Source(
+    CorpusSource(
         "AnatEM", "anatomy", {"Anatomy": "anatomy"},
         ("AnatEM-IOB/train",), devel=("AnatEM-IOB/devel",), test=("AnatEM-IOB/test",), calibrates=True,
     ),
-    Source(
+    CorpusSource(
         "CRAFT", "cells", {"CL": "cell_type"},
         ("CRAFT-IOB/train",), devel=("CRAFT-IOB/devel",), test=("CRAFT-IOB/test",), bare=0.5,
         calibrates=True,
