@@ -72,3 +72,12 @@ def test_the_navigation_has_every_page(repository: Path) -> None:
     docs = repository / "docs"
     pages = {path.relative_to(docs).as_posix() for path in docs.rglob("*.md")}
     assert not {page for page in pages if not page.startswith("results/")} - named
+
+
+def test_pages_name_no_commit(repository: Path) -> None:
+    pages = [repository / "README.md", repository / "CHANGELOG.md", repository / "benchmarks" / "RESULTS.md"]
+    pages += [path for path in (repository / "docs").rglob("*.md") if "results" not in path.parts]
+    commit = re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[a-f]*[0-9])[0-9a-f]{7}\b")
+    for page in pages:
+        found = commit.search(page.read_text(encoding="utf-8"))
+        assert found is None, f"{page.name}: {found and found[0]}"
