@@ -173,14 +173,14 @@ def test_a_window_network_starts_from_one(folder: Path, tmp_path: Path) -> None:
 
 
 def test_fixed_vectors_have_to_be_the_same(folder: Path, tmp_path: Path) -> None:
-    def vectors(seed: int) -> str:
+    def vectors(seed: int, words: tuple[str, ...] = ("gout", "asthma", "the", "of")) -> str:
         generator = torch.Generator().manual_seed(seed)
         lines = [
             f"{word} " + " ".join(f"{value:.3f}" for value in torch.randn(6, generator=generator).tolist())
-            for word in ("gout", "asthma", "the", "of")
+            for word in words
         ]
-        path = tmp_path / f"{seed}.vec"
-        path.write_text("4 6\n" + "\n".join(lines) + "\n")
+        path = tmp_path / f"{seed}-{len(words)}.vec"
+        path.write_text(f"{len(words)} 6\n" + "\n".join(lines) + "\n")
         return str(path)
 
     fixed = {**IDCNN, "vectors": vectors(1), "vector_dim": 100}
@@ -188,6 +188,13 @@ def test_fixed_vectors_have_to_be_the_same(folder: Path, tmp_path: Path) -> None
     more = {**fixed, **STILL, "init_from": str(first.model), "seed": 5}
     again = train(small((folder / "Disease",), tmp_path / "again", **more))
     assert again.tasks["Disease"] == first.tasks["Disease"]
+    # The same vectors for more or fewer words do.
+    for words in (("gout", "asthma", "the", "of", "zinc"), ("gout", "asthma")):
+        other = train(
+            small((folder / "Disease",), tmp_path / f"{len(words)}", **{**more, "vectors": vectors(1, words)})
+        )
+        rows = load_bundle(other.model).network.embedding.words
+        assert torch.equal(rows[2:4], load_bundle(first.model).network.embedding.words[2:4])
     with pytest.raises(UsageError, match="its word vectors are not those of this run; give the --vectors"):
         train(small((folder / "Disease",), tmp_path / "other", **{**more, "vectors": vectors(2)}))
 

@@ -71,6 +71,30 @@ class Corpus:
             )
 
     @classmethod
+    def concatenate(cls, corpora: Sequence[Corpus]) -> Corpus:
+        """Several corpora as one, in their order; tags are matched by name.
+
+        Example:
+            >>> one = Corpus.from_sentences([[("p53", "B-gene")]])
+            >>> two = Corpus.from_sentences([[("is", "O"), ("p53", "B-gene")]])
+            >>> Corpus.concatenate([one, two]).tags()
+            ['B-gene', 'O', 'B-gene']
+        """
+        names: dict[str, int] = {}
+        ids = []
+        for corpus in corpora:
+            codes = np.array([names.setdefault(name, len(names)) for name in corpus.tag_names], np.int32)
+            ids.append(codes[corpus.tag_ids])
+        return cls(
+            StringColumn.concatenate(corpus.tokens for corpus in corpora),
+            np.concatenate(ids),
+            tuple(names),
+            _joined_offsets([corpus.sentence_offsets for corpus in corpora]),
+            _joined_offsets([corpus.document_offsets for corpus in corpora]),
+            tuple(name for corpus in corpora for name in corpus.document_ids),
+        )
+
+    @classmethod
     def read(
         cls,
         path: str | os.PathLike[str],
@@ -376,3 +400,9 @@ def _check_offsets(name: str, offsets: Offsets, end: int) -> None:
         raise TypeError(f"{name}: expected a one-dimensional int64 array with at least one offset")
     if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
         raise ValueError(f"{name}: expected ascending offsets from 0 to {end}")
+
+
+def _joined_offsets(offsets: Sequence[npt.NDArray[np.int64]]) -> npt.NDArray[np.int64]:
+    counts = np.concatenate([np.diff(part) for part in offsets])
+    result: npt.NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    return result

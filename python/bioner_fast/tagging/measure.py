@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bioner_fast.data.corpus import Corpus
@@ -62,3 +62,21 @@ def measure_precisions(path: str | os.PathLike[str], corpora: Mapping[str, Corpu
         "%s: precisions that cost at most %.1f on devel: %s", Path(path), MAX_LOSS, ", ".join(allowed)
     )
     return found
+
+
+def adopt_precisions(
+    path: str | os.PathLike[str], measured: str | os.PathLike[str], corpora: Sequence[Corpus]
+) -> None:
+    """Give a bundle the precisions that another one was measured at, where no devel is left to measure with.
+
+    Args:
+        path: the bundle; it is replaced, whole. The ranges of its values are its own.
+        measured: a bundle of the same network that was trained in the same way on less.
+        corpora: text for the ranges.
+
+    Raises:
+        BionerError: a bundle cannot be read.
+    """
+    known = load_bundle(measured).inference
+    if known is not None:
+        add_inference(path, Inference(observe(load_bundle(path), list(corpora)), known.devel, known.allowed))

@@ -29,6 +29,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("float32", "tf32", "bfloat16"),
     "cuda_graphs": ("auto", "off"),
     "selection": ("devel", "last"),
+    "fit": ("train", "train+devel"),
     "device": ("auto", "cpu", "cuda"),
 }
 
@@ -157,6 +158,11 @@ class TrainConfig:
     evaluate_every: int | None = _flag(
         None, "multi-output of cnn and mlp: steps between evaluations  [default: 5000]"
     )
+    fit: str = _flag(
+        "train",
+        "What the model is trained on: train; or train+devel: devel first selects how long, then both train "
+        "that long.",
+    )
     selection: str = _flag("devel", "Which step to keep: the best on devel, or the last.")
     test: bool = _flag(True, "Score the test split at the end; with --no-test it is not even read.")
     precision: str = _flag(
@@ -248,6 +254,7 @@ class TrainConfig:
                 "--no-tune-vectors: random vectors that are never trained are of no use; give --vectors"
             )
         self._check_tasks()
+        self._check_fit()
         parse_interval(self.checkpoint_every)
 
     @property
@@ -308,6 +315,17 @@ class TrainConfig:
             raise UsageError(
                 "--batches: multi-output training always takes contiguous rows from a random start"
             )
+
+    def _check_fit(self) -> None:
+        if self.fit == "train":
+            return
+        for wrong, name in (
+            (self.selection == "last", "--selection last"),
+            (self.sharing == "dependent", "--sharing dependent"),
+            (self.percent_keep < 1, "--percent-keep"),
+        ):
+            if wrong:
+                raise UsageError(f"--fit {self.fit}: it does not go with {name}")
 
     def resolved(self) -> TrainConfig:
         """All values filled in.

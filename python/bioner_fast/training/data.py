@@ -91,6 +91,7 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
     """
     scheme = Scheme(config.scheme)
     corpora: list[tuple[str, str, TagSet, dict[str, Corpus]]] = []
+    digests: dict[str, str] = {}
     for name in config.tasks:
         wanted_splits = SPLITS if config.test else SPLITS[:2]
         task = load_task(
@@ -107,6 +108,11 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
         wanted = scheme if task.kind == "ner" else None
         if wanted is not None:
             found = {split: convert(corpus, wanted) for split, corpus in found.items()}
+        digests.update({f"{task.name}/{split}": corpus.digest() for split, corpus in found.items()})
+        if config.fit == "train+devel":
+            if "devel" not in found:
+                raise BionerError(f"--fit train+devel: task {task.name} has no devel split")
+            found["train"] = Corpus.concatenate([found["train"], found.pop("devel")])
         corpora.append((task.name, task.kind, TagSet.for_corpora(list(found.values()), wanted), found))
     # The table comes from a generator of its own, so that resuming makes the same one.
     rng = np.random.default_rng([config.seed, 1])
@@ -155,7 +161,6 @@ def prepare(config: TrainConfig, device: torch.device) -> Prepared:
             len(closed.names),
             100 * missing,
         )
-    digests = {f"{name}/{part}": c.digest() for name, _, _, found in corpora for part, c in found.items()}
     return Prepared(tuple(tasks), vocabulary, table, schema, digests)
 
 

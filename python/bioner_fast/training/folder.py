@@ -25,12 +25,13 @@ class RunFolder:
         self.predictions = self.path / "predictions"
         self.result = self.path / "result.json"
         self.silver = self.path / "silver"
+        self.selection = self.path / "selection"
         self.checkpoints = CheckpointFolder(self.path / "checkpoint")
 
     def _parts(self) -> list[Path]:
         return [
-            self.model, self.config, self.metrics, self.predictions, self.result, self.silver,
-            self.checkpoints.path,
+            self.model, self.config, self.metrics, self.predictions, self.result, self.silver, self.selection,
+            self.selection, self.checkpoints.path,
         ]  # fmt: skip
 
     @contextmanager

@@ -43,8 +43,8 @@ def start_from(path: str, network: Network, prepared: Prepared) -> Origin:
     """Give a new network the weights of a bundle: encoder, features, and heads of tasks of the same name.
 
     Tags of a task are matched by name, in whatever order; rows of new types, and heads of other tasks, stay
-    as they were drawn. Fixed word vectors have to be the bundle's own; of those that are trained, the rows of
-    words that both know are taken.
+    as they were drawn. Fixed word vectors have to be those that the bundle was trained with, though more or
+    fewer words may have one; of those that are trained, the rows of words that both know are taken.
 
     Args:
         path: the bundle, or the name of an installed model.
@@ -146,20 +146,20 @@ def _copy_rows(value: Tensor, old: Tensor, ours: TagSet, theirs: TagSet, *, squa
 
 
 def _word_table(path: str, bundle: Bundle, old: Tensor, network: Network, prepared: Prepared) -> Tensor:
-    table = network.embedding.words.detach()
-    same = bundle.vocabulary.words == prepared.vocabulary.words
-    if not network.embedding.tune_words:
-        if not same or not _close(table[WORD_ROW:].cpu(), old[WORD_ROW:]):
-            raise UsageError(
-                f"--init-from {path}: its word vectors are not those of this run; give the --vectors, "
-                "--max-vocab and --vector-precision that it was trained with"
-            )
-        return torch.cat([old[:WORD_ROW], table[WORD_ROW:].cpu()])
+    table = network.embedding.words.detach().cpu().clone()
     rows = torch.from_numpy(bundle.vocabulary.lookup(prepared.vocabulary.words, normalization="none")).long()
-    table = table.cpu().clone()
-    table[:WORD_ROW] = old[:WORD_ROW]
     known = rows >= 0
-    table[WORD_ROW:][known] = old[WORD_ROW:][rows[known]]
+    table[:WORD_ROW] = old[:WORD_ROW]
+    theirs = old[WORD_ROW:][rows[known]]
+    if network.embedding.tune_words:
+        table[WORD_ROW:][known] = theirs
+    else:  # more or fewer words of the same file do no harm: each keeps its vector
+        fewer = min(len(bundle.vocabulary), len(prepared.vocabulary))
+        if int(known.sum()) < fewer or not _close(table[WORD_ROW:][known], theirs):
+            raise UsageError(
+                f"--init-from {path}: its word vectors are not those of this run; give the --vectors that it "
+                "was trained with"
+            )
     return table
 
 

@@ -24,7 +24,7 @@ from bioner_fast.models.decoders import decoder_tables
 from bioner_fast.models.device import choose_device
 from bioner_fast.models.product import on_gpus
 from bioner_fast.tagging.evaluate import score_corpus
-from bioner_fast.tagging.measure import measure_precisions
+from bioner_fast.tagging.measure import adopt_precisions, measure_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.checkpoint import STATE
 from bioner_fast.training.config import TrainConfig, flag, task_name
@@ -145,13 +145,21 @@ def _train(
     with starting:
         prepared, network, trainer, origin = _build(config, folder, device, ranks)
         silver = _silver_tasks(config, ranks)
-    if silver:
+        if config.fit == "train+devel" and not ranks.alone:
+            raise UsageError("--fit train+devel: not with several processes")
+    chosen = None
+    if config.fit == "train+devel":
+        chosen = _select(config, folder)
+        first = RunFolder(folder.selection).silver / "model" if silver else None
+        prepared, network, trainer, origin = _build(chosen.config, folder, device, ranks, first)
+    elif silver:
         first = _silver_phase(config, folder, silver)
         prepared, network, trainer, origin = _build(config, folder, device, ranks, first)
     trainer.observer = observer
     trainer.first_phase = first_phase if can_share(config) else None
     ranks.wait()  # for the first one to clear the folder
-    logger.info("%s", trainer.selector.rule)
+    rule = trainer.selector.rule if chosen is None else chosen.rule
+    logger.info("%s", rule)
     if folder.checkpoints.exists():
         _go_on(trainer, folder)
         logger.info("going on from step %d", trainer.at.step)
@@ -164,7 +172,7 @@ def _train(
         "config": json.loads(json.dumps(_set_values(config))),
         "corpora": prepared.digests,
         "selected_step": trainer.at.best_step,
-        "selection": trainer.selector.rule,
+        "selection": rule,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processes": ranks.size,
@@ -183,13 +191,15 @@ def _train(
         force=True,  # what may lie there is this run's own, from a process that was stopped after this point
     )
     devel = {task.name: task.devel.corpus for task in prepared.tasks if task.devel is not None}
+    if chosen is not None:
+        adopt_precisions(folder.model, chosen.model, [task.train.corpus for task in prepared.tasks])
     measure_precisions(folder.model, devel)
     scores = score_saved(folder, prepared, config)
     speed = trainer.trained_tokens / trainer.seconds if trainer.seconds else 0.0
     result = TrainResult(
         scores,
         trainer.at.best_step,
-        trainer.selector.rule,
+        rule,
         trainer.at.tokens,
         speed,
         time.monotonic() - began,
@@ -249,6 +259,40 @@ def _silver_phase(config: TrainConfig, folder: RunFolder, tasks: tuple[str, ...]
     )  # fmt: skip
     logger.info("silver annotations first: %s", ", ".join(tasks))
     return train(settings, resume=begun, given={}).model
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What devel chose for a run that trains on it, too.
+
+    Attributes:
+        config: the run's settings with that length.
+        model: the bundle that devel judged.
+        rule: a sentence that says what was chosen, and how.
+    """
+
+    config: TrainConfig
+    model: Path
+    rule: str
+
+
+def _select(config: TrainConfig, folder: RunFolder) -> _Chosen:
+    """Train on train alone, in ``selection/``, to find how long; it goes on where it was stopped."""
+    place = RunFolder(folder.selection)
+    settings = replace(config, fit="train", test=False, out=str(place.path))
+    logger.info("devel selects first, in %s", place.path)
+    result = train(settings, resume=place.config.is_file(), given={})
+    length, unit = result.selected_step, "steps"
+    if config.steps is None:
+        records = place.metrics.read_text(encoding="utf-8").splitlines()
+        epochs = {record["step"]: int(record["epoch"]) for record in map(json.loads, records)}
+        # Nothing was better than the weights that it began with: then one epoch is the least.
+        length, unit = max(epochs.get(result.selected_step, 1), 1), "epochs"
+    rule = f"trained on train and devel for {length} {unit}, a length {result.selection}"
+    changed = {unit: length, "patience": 0}
+    if unit == "steps" and config.evaluate_every is not None:
+        changed["evaluate_every"] = min(config.evaluate_every, length)
+    return _Chosen(TrainConfig(**{**_set_values(config), **changed}), result.model, rule)
 
 
 def _build(

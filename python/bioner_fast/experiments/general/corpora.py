@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
 from bioner_fast.data.schemes import Scheme, convert, open_type
-from bioner_fast.data.strings import StringColumn
 from bioner_fast.data.tasks import load_task
 from bioner_fast.errors import BionerError
 from bioner_fast.experiments.contamination import without
@@ -116,14 +114,14 @@ def joined(parts: Sequence[Part], types: Sequence[str]) -> Corpus:
         outside = f"B-{open_type(left)}" if left else "O"
         names = tuple(outside if name == "O" else name for name in part.train.tag_names)
         trains.append(part.train.with_tags(part.train.tag_ids, names))
-    return laid_end_to_end(trains)
+    return Corpus.concatenate(trains)
 
 
 def with_cut(part: Part) -> Part:
     """The part with the documents that were cut off for development back in training."""
     if part.more is None:
         return part
-    return dataclasses.replace(part, train=laid_end_to_end([part.train, part.more]))
+    return dataclasses.replace(part, train=Corpus.concatenate([part.train, part.more]))
 
 
 def weighted(corpus: Corpus, weight: float, seed: int) -> Corpus:
@@ -137,30 +135,7 @@ def weighted(corpus: Corpus, weight: float, seed: int) -> Corpus:
     rng = np.random.default_rng([seed, 8])
     left = np.ones(corpus.n_sentences, np.bool_)
     left[rng.permutation(corpus.n_sentences)[: round((weight % 1) * corpus.n_sentences)]] = False
-    return laid_end_to_end([*[corpus] * int(weight), without(corpus, left)])
-
-
-def laid_end_to_end(corpora: Sequence[Corpus]) -> Corpus:
-    """Several corpora as one."""
-    names: dict[str, int] = {}
-    ids = []
-    for corpus in corpora:
-        codes = np.array([names.setdefault(name, len(names)) for name in corpus.tag_names], np.int32)
-        ids.append(codes[corpus.tag_ids])
-    return Corpus(
-        StringColumn.concatenate(corpus.tokens for corpus in corpora),
-        np.concatenate(ids),
-        tuple(names),
-        _joined_offsets([corpus.sentence_offsets for corpus in corpora]),
-        _joined_offsets([corpus.document_offsets for corpus in corpora]),
-        tuple(name for corpus in corpora for name in corpus.document_ids),
-    )
-
-
-def _joined_offsets(offsets: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
-    counts = np.concatenate([np.diff(part) for part in offsets])
-    result: NDArray[np.int64] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return result
+    return Corpus.concatenate([*[corpus] * int(weight), without(corpus, left)])
 
 
 def _sample(documents: list[Document], source: CorpusSource) -> list[Document]:

@@ -16,7 +16,6 @@ from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.experiments.general.corpora import (
     Part,
     joined,
-    laid_end_to_end,
     read_parts,
     weighted,
     with_cut,
@@ -210,7 +209,7 @@ def _write_tasks(
             raise BionerError(f"no corpus trains the head {head}")
         corpus = joined(mine, types)
         if head in extra:
-            corpus = laid_end_to_end([corpus, extra[head]])
+            corpus = Corpus.concatenate([corpus, extra[head]])
         target = folder / head
         target.mkdir(parents=True, exist_ok=True)
         corpus.write(target / "train.tsv")
