@@ -19,7 +19,7 @@ OUTSIDE = {
     "CONTRIBUTING.md": "contributing.md",
 }
 _PAGES = {page: source for source, page in OUTSIDE.items()}
-_LINK = re.compile(r"\]\(([^)#:\s]+\.md)(#[^)\s]*)?\)")
+_LINK = re.compile(r"\]\(([^)#:\s]+\.(?:md|svg))(#[^)\s]*)?\)")
 _ROLE = re.compile(r":(?:func|class|meth|mod|attr|data|exc):`~?([^`]+)`")
 
 

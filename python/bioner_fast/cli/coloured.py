@@ -36,11 +36,13 @@ class ColouredWriter:
     Without colours (``NO_COLOR``, a dumb terminal) entities are written ``[aspirin|chemical]``.
 
     Args:
-        stream: the terminal.
+        stream: the terminal, or a console of Rich.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+    def __init__(self, stream: TextIO | Console) -> None:
+        if not isinstance(stream, Console):
+            stream = Console(file=stream, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self._console = stream
         self._plain = self._console.color_system is None
         self._styles: dict[str, str] = {}
         self._count = 0
