@@ -11,6 +11,8 @@ from bioner_fast.errors import FormatError
 
 # The first bytes of gzip.
 GZIP = b"\x1f\x8b"
+# What a document may take, unless a caller says otherwise (``--max-document-mb``).
+MAX_DOCUMENT_MB = 256
 _CHUNK = 1 << 20
 
 

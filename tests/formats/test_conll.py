@@ -39,7 +39,10 @@ TOKEN = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"])
 SENTENCE = st.lists(st.tuples(TOKEN, TAGS), min_size=1, max_size=6)
 
 
-@given(st.lists(st.tuples(st.text("abc1", min_size=1), st.lists(SENTENCE, max_size=3)), max_size=3))
+NAMED = st.tuples(st.text("abc1", min_size=1), st.lists(SENTENCE, max_size=3))
+
+
+@given(st.lists(NAMED, max_size=3, unique_by=lambda document: document[0]))
 def test_round_trip(documents: list[tuple[str, list[list[tuple[str, str]]]]]) -> None:
     blocks = []
     for id, sentences in documents:

@@ -74,7 +74,7 @@ def documents(draw: st.DrawFn) -> Document:
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.lists(documents(), max_size=4))
+@given(st.lists(documents(), max_size=4, unique_by=lambda document: document.id))
 def test_round_trip(given_documents: list[Document]) -> None:
     data = _write(given_documents)
     back = _read(data)

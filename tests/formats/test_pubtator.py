@@ -52,7 +52,8 @@ def test_real_files(
         text = document.text
         assert all(text[e.start : e.end] == e.text for e in document.iter_entities())
     back, lost = write(*read)
-    assert not lost
+    repeated = ["8528200"] if name.startswith("NCBIdisease") else []
+    assert [problem.document for problem in lost] == repeated
     if not problems:
         assert back == path.read_text(encoding="utf-8")
 

@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
             raise UsageError("--json prints on standard output, where the result goes; name an output file")
         from_name, to_name = _names(source, target, from_name, to_name)
         if from_name in SCHEMES and to_name in SCHEMES:
-            result = _between_schemes(source, target, from_name, to_name, tag_column, force)
+            result = _between_schemes(source, target, from_name, to_name, tag_column, force, max_document_mb)
         else:
             if tag_column is not None and from_name not in (*SCHEMES, "conll"):
                 raise UsageError(f"--tag-column is for column files, not for {from_name}")
@@ -114,7 +114,13 @@ def _names(source: str, target: str, from_name: str | None, to_name: str | None)
 
 
 def _between_schemes(
-    source: str, target: str, from_name: str, to_name: str, tag_column: int | None, force: bool
+    source: str,
+    target: str,
+    from_name: str,
+    to_name: str,
+    tag_column: int | None,
+    force: bool,
+    max_document_mb: int,
 ) -> dict[str, object]:
     import tempfile
 
@@ -127,8 +133,10 @@ def _between_schemes(
             path = str(Path(folder, "stdin"))
             Path(path).write_bytes(sys.stdin.buffer.read())
         column = -1 if tag_column is None else tag_column - 1
-        corpus = _to_scheme(Corpus.read(path, tag_column=column), label, from_name, to_name)
-        _write(replace_last_column(load_bytes(path), corpus.tags(), column), target, force)
+        corpus = _to_scheme(
+            Corpus.read(path, tag_column=column, max_document_mb=max_document_mb), label, from_name, to_name
+        )
+        _write(replace_last_column(load_bytes(path, max_document_mb), corpus.tags(), column), target, force)
     return {"tokens": corpus.n_tokens, "sentences": corpus.n_sentences, "documents": corpus.n_documents}
 
 

@@ -143,6 +143,11 @@ class Lines:
         return line
 
 
+def is_header(text: str) -> bool:
+    """Whether a comment says the names of the columns."""
+    return _HEADER.match(text.strip(" \t")) is not None
+
+
 def _space_spans(text: str) -> list[Span]:
     return [found.span() for found in _FIELD.finditer(text)]
 

@@ -6,20 +6,21 @@ import contextlib
 import hashlib
 import io
 import os
+import stat
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from bioner_fast import _text
-from bioner_fast.compression import GZIP, decompressed
+from bioner_fast.compression import GZIP, MAX_DOCUMENT_MB, decompressed
 from bioner_fast.data.columns import Line, Lines, blank_tokens, column_names
 from bioner_fast.data.strings import StringColumn
-from bioner_fast.errors import BionerError
+from bioner_fast.errors import BionerError, FormatError
 from bioner_fast.files import atomic_write, packed
 from bioner_fast.log import logger
 
@@ -102,6 +103,7 @@ class Corpus:
         token_column: int = 0,
         tag_column: int | None = -1,
         threads: int = 0,
+        max_document_mb: int = MAX_DOCUMENT_MB,
     ) -> Corpus:
         """Read a column file: a token a line, blank lines between sentences.
 
@@ -117,6 +119,8 @@ class Corpus:
             token_column, tag_column: which fields to read, negative from the right; ``tag_column=None`` reads
                 tokens alone.
             threads: 0 takes every core. The result does not depend on it.
+            max_document_mb: how much may come out of a compressed file, or from standard input; a file proper
+                is as large as it is.
 
         Raises:
             FormatError: the file is not UTF-8 text, a line has not as many columns as the first, or what is
@@ -124,7 +128,14 @@ class Corpus:
             BionerError: the file cannot be read.
         """
         labels = [] if tag_column is None else [tag_column]
-        return _read(path, token_column, labels, min_columns=len(labels) + 1, threads=threads)[0]
+        return _read(
+            path,
+            token_column,
+            labels,
+            min_columns=len(labels) + 1,
+            threads=threads,
+            max_document_mb=max_document_mb,
+        )[0]
 
     @classmethod
     def from_sentences(
@@ -327,12 +338,15 @@ def replace_last_column(data: bytes, tags: Sequence[str], column: int = -1) -> b
     return "\n".join(out).encode()
 
 
-def load_bytes(path: str | os.PathLike[str]) -> bytes:
+def load_bytes(path: str | os.PathLike[str], max_document_mb: int = MAX_DOCUMENT_MB) -> bytes:
     """The bytes of a file (``-``: of standard input), decompressed, or a BionerError that says why not."""
     if os.fspath(path) == "-":
-        return _unpacked(sys.stdin.buffer.read(), "<stdin>")
+        return _unpacked(_bounded(sys.stdin.buffer, "<stdin>", max_document_mb), "<stdin>", max_document_mb)
     try:
-        return _unpacked(Path(path).read_bytes(), os.fspath(path))
+        with open(path, "rb") as stream:
+            is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+            data = stream.read() if is_file else _bounded(stream, os.fspath(path), max_document_mb)
+        return _unpacked(data, os.fspath(path), max_document_mb)
     except FileNotFoundError:
         raise BionerError(f"{os.fspath(path)}: there is no such file") from None
     except IsADirectoryError:
@@ -341,7 +355,17 @@ def load_bytes(path: str | os.PathLike[str]) -> bytes:
         raise BionerError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from None
 
 
-def _contents(path: str | os.PathLike[str], threads: int) -> bytes | npt.NDArray[np.uint8]:
+def _bounded(stream: IO[bytes], path: str, max_document_mb: int) -> bytes:
+    """What a stream of unknown length holds, if it is not too much."""
+    data = stream.read((max_document_mb << 20) + 1)
+    if len(data) > max_document_mb << 20:
+        raise FormatError(path, f"it gives more than {max_document_mb} MB; give a file of plain text instead")
+    return data
+
+
+def _contents(
+    path: str | os.PathLike[str], threads: int, max_document_mb: int = MAX_DOCUMENT_MB
+) -> bytes | npt.NDArray[np.uint8]:
     """What :func:`load_bytes` gives; a file proper is read by several threads.
 
     Not memory-mapped: a file that somebody cuts short while it is read would end the process.
@@ -350,15 +374,15 @@ def _contents(path: str | os.PathLike[str], threads: int) -> bytes | npt.NDArray
         with contextlib.suppress(OSError), open(path, "rb", buffering=0) as stream:
             data = _text.load_file(stream.fileno(), threads)
             if data is not None:
-                return _unpacked(data, os.fspath(path))
-    return load_bytes(path)
+                return _unpacked(data, os.fspath(path), max_document_mb)
+    return load_bytes(path, max_document_mb)
 
 
-def _unpacked(data: _Bytes, path: str) -> _Bytes | bytes:
-    """``data``, decompressed if it is gzip."""
+def _unpacked(data: _Bytes, path: str, max_document_mb: int) -> _Bytes | bytes:
+    """``data``, decompressed if it is gzip; a megabyte of that may hold a gigabyte."""
     if bytes(data[:2]) != GZIP and len(data):
         return data
-    return decompressed(io.BytesIO(bytes(data)), path).read()
+    return _bounded(decompressed(io.BytesIO(bytes(data)), path), path, max_document_mb)
 
 
 def _read(
@@ -369,10 +393,11 @@ def _read(
     min_columns: int,
     threads: int = 0,
     data: bytes | npt.NDArray[np.uint8] | None = None,
+    max_document_mb: int = MAX_DOCUMENT_MB,
 ) -> tuple[Corpus, list[tuple[Ids, tuple[str, ...]]]]:
     name = "<stdin>" if os.fspath(path) == "-" else os.fspath(path)
     text, offsets, labels, sentences, documents, ids, skipped, first = _text.read_conll(
-        _contents(path, threads) if data is None else data,
+        _contents(path, threads, max_document_mb) if data is None else data,
         _shown(name),
         token_column,
         label_columns,

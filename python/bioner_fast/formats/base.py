@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, Protocol
 
-from bioner_fast.compression import decompressed
+from bioner_fast.compression import MAX_DOCUMENT_MB, decompressed
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError
 from bioner_fast.log import logger
@@ -19,8 +19,6 @@ from bioner_fast.log import logger
 _CHUNK = 1 << 20
 # Of a line that is too long, enough to tell whose it is.
 _KEPT = 4096
-# What a document may take, unless a caller says otherwise (``--max-document-mb``).
-MAX_DOCUMENT_MB = 256
 
 
 @dataclass(frozen=True, slots=True)

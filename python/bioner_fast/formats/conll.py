@@ -26,7 +26,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from bioner_fast.data.columns import GOLD, HEADER, TOKEN, Line, Lines, blank_tokens
+from bioner_fast.data.columns import GOLD, HEADER, TOKEN, Line, Lines, blank_tokens, is_header
 from bioner_fast.data.document import Document, Entity, Passage
 from bioner_fast.data.tag_names import TagReading, not_chunks, read_tags, stray_message
 from bioner_fast.errors import FormatError
@@ -48,6 +48,7 @@ class TokenLayer:
         marker: whether a ``-DOCSTART-`` line stands before the document.
         named: whether that line names it.
         names: of the given columns, where the file says them.
+        comments: lines that are comments, each before the token of this index.
     """
 
     starts: NDArray[np.int64]
@@ -58,6 +59,14 @@ class TokenLayer:
     marker: bool = True
     named: bool = True
     names: list[str] | None = None
+    comments: list[tuple[int, str]] = field(default_factory=list)
+
+    def losses(self) -> Iterator[str]:
+        """Comments, which no other format has."""
+        if self.comments:
+            one = len(self.comments) == 1
+            what = "1 comment line" if one else f"{len(self.comments):,} comment lines"
+            yield f"{what} of CoNLL {'has' if one else 'have'} no place in other formats"
 
 
 class _Builder:
@@ -70,6 +79,8 @@ class _Builder:
         self.sentences: list[list[str]] = []
         self.columns: list[list[str]] = []
         self.open = False
+        self.comments: list[tuple[int, str]] = []
+        self.tokens = 0
         self.skipped: list[int] = []
         self.size = 0
         self.damage: FormatError | None = None
@@ -81,6 +92,7 @@ class _Builder:
         if not self.columns:
             self.columns = [[] for _ in fields[1:]]
         self.sentences[-1].append(fields[0])
+        self.tokens += 1
         for column, value in zip(self.columns, fields[1:], strict=True):
             column.append(value)
 
@@ -104,6 +116,7 @@ class _Builder:
             marker=self.marker,
             named=self.named,
             names=names,
+            comments=self.comments,
         )
         entities = tags.entities(self.id, self.columns, layer, text)
         return Document(self.id, [Passage(text, entities=entities)], native=layer)
@@ -174,12 +187,20 @@ def read(source: Source) -> Iterator[Document]:
         return None
 
     damages: dict[int, FormatError] = {}
+    waiting: list[str] = []  # comments before a document
+    size = 0  # of what belongs to no document yet
 
     def all_lines() -> Iterator[Line]:
         for number, text in source.lines(salvage=True):
+            nonlocal size
             if source.damage is not None:
                 damages[number] = source.damage
+            size += len(text)
+            if size > source.limit:
+                raise FormatError(source.path, source.too_large("part before a document"), number)
             yield from lines.read(text)
+            if lines.columns and not waiting:
+                size = 0
         yield from lines.finish()
 
     for line in all_lines():
@@ -197,19 +218,25 @@ def read(source: Source) -> Iterator[Document]:
             if line.kind != "end":
                 count += 1
                 document = _Builder(line.id or str(count), True, bool(line.id))
+                document.comments, waiting = [(0, text) for text in waiting], []
         elif line.kind == "blank":
             if document is not None:
                 document.open = False
-        elif line.kind != "comment":
+        elif line.kind == "comment" and document is None:
+            waiting.append(line.text)
+        else:
             if document is None:
                 count += 1
                 document = _Builder(source.stem, False, False)
+                document.comments, waiting = [(0, text) for text in waiting], []
             document.size += len(line.text)
             if document.size > source.limit:
                 damage = damage or FormatError(source.path, source.too_large(), line.number)
-                document.sentences, document.columns = [], []
+                document.sentences, document.columns, document.comments = [], [], []
             if damage is None and document.damage is None:
-                if line.kind == "skipped":
+                if line.kind == "comment":
+                    document.comments.append((document.tokens, line.text))
+                elif line.kind == "skipped":
                     document.skipped.append(line.number)
                 else:
                     document.add(line.fields)
@@ -362,13 +389,27 @@ class Writer:
         if layer.marker:
             id = " ".join(document.id.split()) if layer.named else ""
             blocks.append(f"{_MARKER}\t{id or 'O'}")
+        comments = self._comments(document.id, layer)
+        for at, comment in comments:
+            if at < len(lines):
+                lines[at] = f"{comment}\n{lines[at]}"
         blocks += ["\n".join(lines[a:b]) for a, b in itertools.pairwise(offsets) if b > a]
+        blocks.append("\n".join(comment for at, comment in reversed(comments) if at >= len(lines)))
+        blocks = [block for block in blocks if block]
         if not blocks:
             return
         if not self._empty:
             self._stream.write(b"\n")
         self._empty = False
         self._stream.write(utf8("\n\n".join(blocks)) + b"\n")
+
+    def _comments(self, id: str, layer: TokenLayer) -> list[tuple[int, str]]:
+        """Comments that were read, the last first; names of columns go where a model added some."""
+        found = [(at, text) for at, text in layer.comments if not (layer.tags and is_header(text))]
+        if any("\t" in text for _, text in found):  # it may have as many columns as a token
+            message = "a tab in a comment line became a space"
+            self._reporter.annotation(id, message, kind="text", action="changed")
+        return [(at, text.replace("\t", " ")) for at, text in reversed(found)]
 
     def finish(self) -> None:
         """Nothing follows the last line."""

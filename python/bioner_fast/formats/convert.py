@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from bioner_fast.compression import MAX_DOCUMENT_MB
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError, UsageError
 from bioner_fast.files import atomic_write, to_json
-from bioner_fast.formats.base import MAX_DOCUMENT_MB, Problem, Reporter, TableColumns, report_native
+from bioner_fast.formats.base import Problem, Reporter, TableColumns, report_native
 from bioner_fast.formats.registry import OnProblem, get_format, guess_format, open_writer, read_documents
 
 # Formats that hold entities but no relations, or neither; their writers know nothing of other formats.

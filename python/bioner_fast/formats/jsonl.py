@@ -35,6 +35,10 @@ class JsonRecord:
     id: object
     extra: dict[str, object]
 
+    def renamed(self, id: str) -> JsonRecord:
+        """The same under another id."""
+        return JsonRecord(id, self.extra)
+
     def losses(self) -> Iterator[str]:
         """Relations of annotation tools, which are handed through."""
         relations = self.extra.get("relations")

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, BinaryIO, cast
 
+from bioner_fast.compression import MAX_DOCUMENT_MB
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import atomic_directory, atomic_write, refuse_existing
 from bioner_fast.formats.base import (
-    MAX_DOCUMENT_MB,
     Problem,
     Reporter,
     Source,
@@ -28,6 +28,7 @@ from bioner_fast.formats.base import (
     Writer,
     document_stem,
 )
+from bioner_fast.formats.identifiers import Identifiers
 from bioner_fast.formats.table_rows import Rows
 
 OnProblem = Callable[[Problem], None] | None
@@ -45,6 +46,7 @@ class Format:
         writer: class ``(stream, reporter) -> Writer``, None if the format is not written.
         folder: documents lie in a folder of files: ``read_folder(path, reporter)``, ``FolderWriter``.
         table: it has columns: the reader takes :class:`TableColumns`, the writer ``rows``.
+        identified: documents are told apart by identifiers; a folder's writer sees to its names itself.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Format:
     writer: str | None = "Writer"
     folder: bool = False
     table: bool = False
+    identified: bool = True
 
     def load(self, attribute: str) -> Any:
         """An attribute of the format's module."""
@@ -63,14 +66,14 @@ class Format:
 FORMATS: dict[str, Format] = {
     entry.name: entry
     for entry in (
-        Format("text", "text", (".txt",)),
-        Format("lines", "text", (".lines",), reader="read_lines", writer="LinesWriter"),
+        Format("text", "text", (".txt",), identified=False),
+        Format("lines", "text", (".lines",), reader="read_lines", writer="LinesWriter", identified=False),
         Format("jsonl", "jsonl", (".jsonl", ".ndjson")),
         Format("conll", "conll", (".tsv", ".conll", ".iob", ".iob2", ".iobes", ".bio")),
         Format("pubtator", "pubtator", (".pubtator",)),
         Format("bioc-xml", "bioc_xml", (".bioc.xml", ".bioc", ".xml")),
         Format("bioc-json", "bioc_json", (".bioc.json", ".json")),
-        Format("brat", "brat", (".ann", ".tar.gz", ".tgz", ".tar"), folder=True),
+        Format("brat", "brat", (".ann", ".tar.gz", ".tgz", ".tar"), folder=True, identified=False),
         Format("pubmed-xml", "pubmed_xml", (), writer=None),
         Format("jats", "jats", (".nxml",), writer=None),
         Format("jats-tables", "jats", (), reader="read_with_tables", writer=None),
@@ -264,14 +267,26 @@ class DocumentWriter:
     :meth:`abort`) leaves the path as it was. A stream is flushed, not closed.
     """
 
-    def __init__(self, writer: Writer, stack: contextlib.ExitStack, path: Path | None = None) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        stack: contextlib.ExitStack,
+        reporter: Reporter,
+        path: Path | None = None,
+        *,
+        identifiers: Identifiers | None = None,
+    ) -> None:
         self._writer = writer
+        self._reporter = reporter
+        self._identifiers = identifiers
         self._stack = stack
         self._path = path
         self._open = True
 
     def write(self, document: Document) -> None:
-        """Write one document."""
+        """Write one document; one whose identifier was written before gets another, which is reported."""
+        if self._identifiers is not None:
+            document = self._identifiers.unique(document, self._reporter)
         try:
             self._writer.write(document)
         except OSError as error:
@@ -326,6 +341,7 @@ def open_writer(
     force: bool = False,
     on_problem: OnProblem = None,
     rows: Rows = "entities",
+    unique: bool = True,
 ) -> DocumentWriter:
     """Open an output for documents.
 
@@ -336,6 +352,7 @@ def open_writer(
         force: replace an existing path.
         on_problem: receives what the format cannot hold; logged as warnings otherwise.
         rows: of a table: one for every entity, or one for every document with a list of entities.
+        unique: whether documents whose identifier was written before get another one.
 
     Raises:
         BionerError: the path exists and ``force`` is false.
@@ -359,11 +376,13 @@ def open_writer(
         raise UsageError(f"{entry.name} is read but not written; choose one of {', '.join(OUTPUT_FORMATS)}")
     further = {"rows": rows} if entry.table else {}
     stack = contextlib.ExitStack()
+    identifiers = Identifiers() if unique and entry.identified else None
     if not is_path:
         stream = cast(BinaryIO, target)
         stack.callback(stream.flush)
         reporter = Reporter(str(getattr(stream, "name", "<stream>")), on_problem)
-        return DocumentWriter(entry.load(entry.writer)(stream, reporter, **further), stack)
+        writer = entry.load(entry.writer)(stream, reporter, **further)
+        return DocumentWriter(writer, stack, reporter, identifiers=identifiers)
     path = Path(cast("str | os.PathLike[str]", target))
     reporter = Reporter(str(path), on_problem)
     archive = path.name.lower().endswith((".tar.gz", ".tgz", ".tar"))
@@ -374,7 +393,7 @@ def open_writer(
             )
         make = entry.load("FolderWriter")
         folder = stack.enter_context(atomic_directory(path, force=force, manifest=False))
-        return DocumentWriter(make(folder, reporter), stack, path)
+        return DocumentWriter(make(folder, reporter), stack, reporter, path)
     make = entry.load(entry.writer)
     refuse_existing(path, force=force)
     if path.is_dir():
@@ -384,7 +403,7 @@ def open_writer(
         # No name and no time in the header: the same documents give the same bytes.
         packed = gzip.GzipFile("", "wb", compresslevel=6, fileobj=opened, mtime=0)
         opened = cast("IO[bytes]", stack.enter_context(packed))
-    return DocumentWriter(make(opened, reporter, **further), stack, path)
+    return DocumentWriter(make(opened, reporter, **further), stack, reporter, path, identifiers=identifiers)
 
 
 __all__ = [

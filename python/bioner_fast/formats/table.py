@@ -25,6 +25,9 @@ _USUAL = ("text", "abstract")
 # Rows of a Parquet file that are written, and read, together.
 _GROUP = 65536
 _BATCH = 1024
+# How many times as large as a document a column of a row group may be.
+_GROUP_LIMITS = 8
+_LONGEST_ID = 1 << 16
 
 
 # -- reading -----------------------------------------------------------------------------------------------
@@ -46,7 +49,8 @@ def read_tsv(source: Source, columns: TableColumns) -> Iterator[Document]:
 
 
 def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> Iterator[Document]:
-    text = _lines(source)
+    since = [0]
+    text = _lines(source, since)
     csv.field_size_limit(min(source.limit, 2**31 - 1))
     line = 1
     try:
@@ -67,6 +71,7 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
         line = rows.line_num + 1
         number = 0
         for row in rows:
+            since[0] = 0
             if not row:  # an empty line is no row
                 line = rows.line_num + 1
                 continue
@@ -85,11 +90,16 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
         raise FormatError(source.path, f"the row is not well-formed CSV ({error})", line) from None
 
 
-def _lines(source: Source) -> Iterator[str]:
-    """Lines with their ends, none of them longer than a document may be."""
+def _lines(source: Source, since: list[int]) -> Iterator[str]:
+    """Lines with their ends, as long as a row of them is no longer than a document may be.
+
+    Args:
+        since: the bytes of a row so far; whoever takes the rows sets it to 0 after each.
+    """
     for number, raw, cut in source.raw_lines():
-        if cut:
-            raise FormatError(source.path, source.too_large("line"), number)
+        since[0] += len(raw)
+        if cut or since[0] > source.limit:
+            raise FormatError(source.path, source.too_large("line" if cut else "row"), number)
         yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
 
 
@@ -111,21 +121,28 @@ def read_parquet(source: Source, columns: TableColumns) -> Iterator[Document]:
             copy.seek(0)
             stream = cast(BinaryIO, copy)
         try:
-            file = pq.ParquetFile(stream)
+            file = pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False)
             names = file.schema_arrow.names
             text_name = names[_column(source.path, names, columns.text, "--text-column")]
             wanted = [text_name]
             if columns.id is not None:
                 wanted.append(names[_column(source.path, names, columns.id, "--id-column")])
+            _check_groups(file, wanted, source)
+            # As a dictionary, a text that comes a thousand times is in memory once.
+            known = [name for name in wanted if _is_text(file.schema_arrow.field(name).type)]
+            file = pq.ParquetFile(stream, buffer_size=1 << 20, pre_buffer=False, read_dictionary=known)
             number = 0
             for batch in file.iter_batches(batch_size=_BATCH, columns=wanted):
-                texts = batch.column(batch.schema.get_field_index(text_name)).to_pylist()
-                ids: Sequence[object] = [None] * len(texts)
+                texts = _values(batch.column(batch.schema.get_field_index(text_name)), source.limit)
+                ids: Sequence[object] = [None] * len(batch)
                 if columns.id is not None:
-                    ids = batch.column(batch.schema.get_field_index(wanted[-1])).to_pylist()
+                    ids = list(_values(batch.column(batch.schema.get_field_index(wanted[-1])), _LONGEST_ID))
                 for text, name in zip(texts, ids, strict=True):
                     number += 1
-                    label = str(number) if name is None or name == "" else str(name)
+                    label = str(number) if name in (None, "", _TOO_LONG) else str(name)
+                    if text is _TOO_LONG:
+                        source.bad_document(label, source.too_large())
+                        continue
                     if text is not None and not isinstance(text, str):
                         message = f"column {text_name!r}: expected text, got {type(text).__name__}"
                         source.bad_document(label, message)
@@ -134,6 +151,38 @@ def read_parquet(source: Source, columns: TableColumns) -> Iterator[Document]:
         except (pa.ArrowException, OSError) as error:
             detail = " ".join(str(error).split())
             raise FormatError(source.path, f"the file is no Parquet file, or damaged ({detail})") from None
+
+
+# Stands for a value that is not brought into memory.
+_TOO_LONG = object()
+
+
+def _check_groups(file: Any, names: Sequence[str], source: Source) -> None:
+    """Refuse a file of whose columns a part that is read at once is far larger than a document may be."""
+    limit = _GROUP_LIMITS * source.limit
+    for index in range(file.metadata.num_row_groups):
+        group = file.metadata.row_group(index)
+        for at in range(group.num_columns):
+            column = group.column(at)
+            if column.path_in_schema.split(".")[0] in names and column.total_uncompressed_size > limit:
+                raise FormatError(
+                    source.path,
+                    f"a row group holds more than {limit >> 20} MB of one column; write it with smaller row "
+                    "groups, or raise --max-document-mb",
+                )
+
+
+def _is_text(kind: Any) -> bool:
+    pa = import_pyarrow()
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind))
+
+
+def _values(column: Any, limit: int) -> Iterator[object]:
+    """The values of a column one by one; of one that takes more bytes than ``limit``, ``_TOO_LONG``."""
+    for value in column:
+        plain = value.value if hasattr(value, "dictionary") else value
+        buffer = plain.as_buffer() if plain is not None and hasattr(plain, "as_buffer") else None
+        yield _TOO_LONG if buffer is not None and buffer.size > limit else value.as_py()
 
 
 def _wanted(header: Sequence[str], given: str | None) -> int | None:

@@ -285,7 +285,7 @@ def _read(body: bytes, name: str) -> list[Document]:
 
 def _write(documents: list[Document], name: str) -> bytes:
     out = io.BytesIO()
-    with open_writer(out, name) as writer:
+    with open_writer(out, name, unique=False) as writer:
         for document in documents:
             writer.write(document)
     return out.getvalue()

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from bioner_fast.compression import MAX_DOCUMENT_MB
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.files import MANIFEST_NAME, is_hidden, walk
-from bioner_fast.formats.base import MAX_DOCUMENT_MB, TableColumns
+from bioner_fast.formats.base import TableColumns
 from bioner_fast.formats.conll import TokenLayer
 from bioner_fast.formats.registry import (
     INPUT_FORMATS,

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, FormatError, UsageError
 from bioner_fast.files import sha256
-from bioner_fast.formats.base import Problem, Writer
+from bioner_fast.formats.base import Problem, Reporter, Writer
 from bioner_fast.formats.registry import DocumentWriter, open_writer
 from bioner_fast.formats.table_rows import Rows
 from bioner_fast.installation import MAX_THREADS, available_threads
@@ -161,7 +161,7 @@ def tag_to(
         opened = (
             open_writer(sink, options.output_format, force=force, on_problem=from_writer, rows=options.rows)
             if writer is None
-            else DocumentWriter(writer, ExitStack())
+            else DocumentWriter(writer, ExitStack(), Reporter(label or "<stdout>", from_writer))
         )
         with closing(stream), opened as out:
             for document in stream:
