@@ -7,6 +7,7 @@
 PYBIND11_MODULE(_text, m) {
   m.doc() = "Native text path of bioner_fast (private: use the Python modules around it)";
   bioner::watch_forks();
+  bioner::register_articles(m);
   bioner::register_conll(m);
   bioner::register_names(m);
   bioner::register_row_index(m);

@@ -5,6 +5,7 @@
 
 namespace bioner {
 
+void register_articles(pybind11::module_& m);
 void register_conll(pybind11::module_& m);
 void register_names(pybind11::module_& m);
 void register_row_index(pybind11::module_& m);

@@ -21,10 +21,9 @@ from bioner_fast.data.document import Document, Passage
 from bioner_fast.errors import FormatError
 from bioner_fast.files import is_hidden
 from bioner_fast.formats.base import Source, document_stem
-from bioner_fast.formats.xml import MATH, elements, math_leaves, plain
+from bioner_fast.formats.xml import MATH, elements, math_leaves, plain, without_layout
 
 ROOTS = frozenset({"article", "pmc-articleset", "articles"})
-_SPACES = re.compile(r"[ \t\r\n]+")
 # Stands for a mark that calls out a reference or a note, until its brackets are cut with it.
 _CALL = "\ue000"
 _CALLS = rf"{_CALL}(?:[\s,;–-]*{_CALL})*"
@@ -254,9 +253,10 @@ class _Article:
     def _text(self, element: etree._Element) -> str:
         parts: list[str] = []
         self._gather(element, parts)
-        text = _BRACKETS.sub("", "".join(parts))
-        # Spaces alone are the author's, a run with a line break or tab is the file's.
-        return _SPACES.sub(lambda run: " " if run.group().strip(" ") else run.group(), text).strip()
+        text = "".join(parts)
+        if _CALL in text:
+            text = _BRACKETS.sub("", text)
+        return without_layout(text)
 
     def _gather(self, element: etree._Element, parts: list[str]) -> None:
         parts.append((element.text or "").replace(_CALL, "\ufffd"))

@@ -116,6 +116,11 @@ def _document(record: dict[str, Any], name: str, source: Source, number: int) ->
         found = _kind(text) if "text" in record else "nothing"
         raise _BadRecordError(f'expected "text" to be a string, found {found}')
     key, items = _annotations(record)
+    extra = {k: value for k, value in record.items() if k not in _OWN_KEYS and k != key}
+    native = JsonRecord(name if record.get("id") is None else record["id"], extra)
+    infons = _infons(record.get("infons"), "infons")
+    if not items and record.get("passages") is None:
+        return Document(name, [Passage(text)], infons=infons, native=native)
     entities, claims = [], []
     for item in items:
         entity, claim = _entity(item)
@@ -142,9 +147,7 @@ def _document(record: dict[str, Any], name: str, source: Source, number: int) ->
             home.entities.append(entity)
     for remark in settled.remarks:
         source.annotation(name, remark, action="moved", line=number)
-    extra = {k: value for k, value in record.items() if k not in _OWN_KEYS and k != key}
-    native = JsonRecord(name if record.get("id") is None else record["id"], extra)
-    document = Document(name, passages, infons=_infons(record.get("infons"), "infons"), native=native)
+    document = Document(name, passages, infons=infons, native=native)
     if document.text != text:
         raise _BadRecordError('expected the "passages" to cover the text, save for spaces between them')
     return document

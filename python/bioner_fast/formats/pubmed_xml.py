@@ -14,15 +14,15 @@ from lxml import etree
 
 from bioner_fast.data.document import Document, Passage
 from bioner_fast.errors import FormatError
+from bioner_fast.formats.articles import native_articles, passages_of
 from bioner_fast.formats.base import Source
-from bioner_fast.formats.xml import MATH, elements, math_leaves, plain
+from bioner_fast.formats.xml import MATH, elements, math_leaves, plain, without_layout
 
 _ROOTS = frozenset(
     {"PubmedArticleSet", "PubmedArticle", "PubmedBookArticle", "PubmedBookArticleSet", "MedlineCitationSet"}
 )
 # DeleteCitation, which lists withdrawn PMIDs, is not among them. Old files have bare MedlineCitations.
 _TAGS = ("PubmedArticle", "PubmedBookArticle", "MedlineCitation")
-_SPACES = re.compile(r"[ \t\r\n]+")
 
 
 def read(source: Source) -> Iterator[Document]:
@@ -33,6 +33,22 @@ def read(source: Source) -> Iterator[Document]:
     Raises:
         FormatError: not PubMed XML, not well-formed, cut off, or with entities of its own.
     """
+    articles = native_articles(source, "pubmed-xml")
+    while True:
+        try:
+            tag, line, is_article, pmid, version, passages, infons = next(articles)
+        except StopIteration as end:
+            if not end.value:
+                yield from read_elements(source)
+            return
+        if not pmid:
+            _unnamed(source, tag, line, is_article)
+            continue
+        yield Document(_version(source, pmid, version, line), passages_of(passages), infons)
+
+
+def read_elements(source: Source) -> Iterator[Document]:
+    """As :func:`read`, and slower, with the words for whatever may be wrong with a file."""
     for element in elements(source, _TAGS, _ROOTS):
         citation: etree._Element | None = element
         if element.tag != "MedlineCitation":
@@ -40,25 +56,32 @@ def read(source: Source) -> Iterator[Document]:
             if citation is None:
                 citation = element.find("BookDocument")
         line = element.sourceline
-        if citation is None:
-            source.bad_document(None, f"{element.tag!s} holds neither citation nor book document", line=line)
-            continue
-        named = citation.find("PMID")
+        named = None if citation is None else citation.find("PMID")
         pmid = "" if named is None else (named.text or "").strip()
-        if named is None or not pmid:
-            source.bad_document(None, f"{element.tag!s} has no PMID", line=line)
+        if citation is None or named is None or not pmid:
+            _unnamed(source, str(element.tag), line, citation is not None)
             continue
-        version = named.get("Version", "1").strip()
-        if version not in ("", "1"):
-            message = f"version {version} of the article; the document is named {pmid}.{version}"
-            source.annotation(pmid, message, kind="text", action="changed", line=line)
-            pmid = f"{pmid}.{version}"
+        pmid = _version(source, pmid, named.get("Version", "1").strip(), line)
         try:
             document = _document(source, pmid, citation)
         except FormatError as error:
             source.bad_document(pmid, error.detail, line=error.line or line)
         else:
             yield document
+
+
+def _unnamed(source: Source, tag: str, line: int | None, is_article: bool) -> None:
+    missing = "has no PMID" if is_article else "holds neither citation nor book document"
+    source.bad_document(None, f"{tag} {missing}", line=line)
+
+
+def _version(source: Source, pmid: str, version: str, line: int | None) -> str:
+    """The name of an article; that of a later version is reported."""
+    if version in ("", "1"):
+        return pmid
+    message = f"version {version} of the article; the document is named {pmid}.{version}"
+    source.annotation(pmid, message, kind="text", action="changed", line=line)
+    return f"{pmid}.{version}"
 
 
 def _document(source: Source, pmid: str, citation: etree._Element) -> Document:
@@ -121,11 +144,7 @@ def _flat(source: Source, element: etree._Element) -> str:
             tail = math.tail
             math.clear()
             math.text, math.tail = text, tail
-    text = plain(source, element)
-    if "\n" in text or "\t" in text or "\r" in text:
-        # Spaces alone are the author's, a run with a line break or tab is the file's.
-        text = _SPACES.sub(lambda run: " " if run.group().strip(" ") else run.group(), text)
-    return text.strip()
+    return without_layout(plain(source, element))
 
 
 def _year(article: etree._Element) -> str | None:

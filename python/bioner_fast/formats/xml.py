@@ -17,6 +17,8 @@ _CHUNK = 1 << 16
 _ELEMENT = 100
 # What XML 1.0 cannot hold even escaped: most control characters, surrogates, U+FFFE and U+FFFF.
 _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Runs of white space that hold more than spaces; each is looked at once, however long it is.
+_LAYOUT = re.compile(r"(?<! ) *+[\t\r\n][ \t\r\n]*+")
 _ENTITIES = "the file declares XML entities, which can hide bombs and foreign files; such files are refused"
 
 
@@ -136,6 +138,13 @@ def plain(source: Source, element: etree._Element) -> str:
         message = f"entity {child.text or ''} is not defined in the file; write the character itself"
         raise FormatError(source.path, message, child.sourceline)
     return "".join(element.itertext())
+
+
+def without_layout(text: str) -> str:
+    """The text without the file's line breaks and indentation: spaces alone are the author's, and stay."""
+    if "\n" in text or "\t" in text or "\r" in text:
+        text = _LAYOUT.sub(" ", text)
+    return text.strip()
 
 
 def math_leaves(math: etree._Element) -> Iterator[etree._Element]:
