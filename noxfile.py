@@ -52,7 +52,7 @@ def lint(session: nox.Session) -> None:
     session.install("ruff>=0.6", "clang-format>=18", *CONSTRAINTS)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
-    folders = (ROOT / "csrc", ROOT / "tests" / "native")
+    folders = (ROOT / "csrc", ROOT / "tests" / "native", ROOT / "tests" / "cuda_host")
     found = (p for folder in folders for p in sorted(folder.rglob("*")))
     sources = [str(p) for p in found if p.suffix in (".h", ".cpp", ".cu")]
     session.run("clang-format", "--dry-run", "--Werror", *sources)
@@ -130,6 +130,34 @@ def tsan(session: nox.Session) -> None:
         session.run(hammer, external=True, env={"TSAN_OPTIONS": "halt_on_error=1"})
         return
     sanitized(session, "tsan", "_ops _text")
+
+
+@nox.session
+def cuda_host(session: nox.Session) -> None:
+    """The CUDA kernels on the CPU: long seeds, ThreadSanitizer, mutants; ``-- N``: N times as many cases."""
+    session.install("cmake", "ninja", *CONSTRAINTS)
+    source, out = ROOT / "tests" / "cuda_host", ROOT / "build" / "cuda_host"
+    factor = int(session.posargs[0]) if session.posargs else 5
+
+    def build(name: str, sanitize: str) -> str:
+        session.run(
+            "cmake", "-G", "Ninja", "-S", str(source), "-B", str(out / name), f"-DSANITIZE={sanitize}"
+        )
+        session.run("cmake", "--build", str(out / name), "-j2")
+        return str(out / name / "cuda_host_cases")
+
+    cases = build("asan", "address,undefined")
+    environment = {"ASAN_OPTIONS": "detect_stack_use_after_return=0:detect_leaks=0"}
+    for what, number in (("viterbi", 60), ("crf", 20), ("window", 20), ("bad", 4), ("long", 20_000)):
+        session.run(cases, what, "101", str(number * factor), "4", external=True, env=environment)
+    session.run("python", str(source / "mutants.py"), str(out / "mutants"))
+    cases = build("tsan", "thread")
+    environment = {"TSAN_OPTIONS": "halt_on_error=1"}
+    for what in ("viterbi", "crf", "window", "bad"):
+        for seed in range(1, 4 * factor + 1):  # fibers take many mappings: few cases a process
+            session.run(
+                cases, what, str(seed), "1", "2", external=True, env={"TSAN_OPTIONS": "halt_on_error=1"}
+            )
 
 
 @nox.session

@@ -15,7 +15,9 @@ struct TokenRange {
 };
 
 // Views the caller's offsets. Every accessor clamps to [0, tokens], because on CUDA contents arrive
-// unchecked: bad offsets give wrong answers there, never an access out of bounds.
+// unchecked: bad offsets give wrong answers there, never an access out of bounds. Nor is a token left out:
+// the first sentence begins at 0 and the last ends at `tokens` whatever the offsets say, and what lies
+// between is crossed upwards somewhere.
 struct PackedOffsets {
   const std::int64_t* data;  // [batch + 1]
   std::int64_t batch;
@@ -28,8 +30,8 @@ struct PackedOffsets {
   // Tokens of sentence `b`; never a negative length. Empty where there is no such sentence.
   BIONER_HD BIONER_INLINE TokenRange sentence(std::int64_t b) const {
     if (b >= batch) return {0, 0};
-    const std::int64_t begin = clamp(data[b]);
-    const std::int64_t end = clamp(data[b + 1]);
+    const std::int64_t begin = b == 0 ? 0 : clamp(data[b]);
+    const std::int64_t end = b + 1 == batch ? tokens : clamp(data[b + 1]);
     return {begin, end < begin ? begin : end};
   }
 

@@ -1,5 +1,6 @@
 // Element types of tensors, and the half types in portable arithmetic: every backend converts them bit for
-// bit alike.
+// bit alike. A NaN is stored as the one quiet NaN without a sign: which NaN arithmetic gives, backends differ
+// in.
 #pragma once
 
 #include <cstdint>
@@ -74,7 +75,7 @@ struct ScalarTraits<double> {
 template <>
 struct ScalarTraits<BFloat16> {
   using Accumulator = float;
-  // Round to nearest, ties to even; NaN stays NaN.
+  // Round to nearest, ties to even.
   BIONER_HD static BIONER_INLINE BFloat16 store(float value) {
     const std::uint32_t bits = float_bits(value);
     const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
@@ -99,7 +100,7 @@ struct ScalarTraits<Float16> {
     const std::uint32_t bits = float_bits(base);
     const std::uint32_t magnitude = ((bits >> 13) & 0x7C00U) + (bits & 0x0FFFU);
     const std::uint32_t sign = (word & 0x80000000U) >> 16;
-    return {static_cast<std::uint16_t>(sign | (doubled > 0xFF000000U ? 0x7E00U : magnitude))};
+    return {static_cast<std::uint16_t>(doubled > 0xFF000000U ? 0x7E00U : sign | magnitude)};
   }
 };
 

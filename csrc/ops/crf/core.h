@@ -1,9 +1,10 @@
-// Forward-backward in the log domain: slower than isa-inl.h, but right for weights of any size. The
-// recurrence of CUDA, and of the CPU where scaled probabilities underflow. All float64.
+// Forward-backward in the log domain: slower than scaled probabilities (isa-inl.h, cuda.cu), but right for
+// weights of any size. The recurrence where those underflow. All float64.
 #pragma once
 
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 
 #include "base/core/macros.h"
 
@@ -38,6 +39,24 @@ BIONER_HD inline double log_product(const double* x, const M* matrix, int tags, 
 BIONER_HD inline double share_of(double value, double log_z) {
   return value == -HUGE_VAL ? 0.0 : exp(value - log_z);
 }
+
+// A product of positive numbers, far beyond the range of a double.
+struct ScaleProduct {
+  double mantissa = 1.0;  // in [1, 2) after each factor
+  std::int64_t exponent = 0;
+
+  BIONER_HD void multiply(double factor) {
+    mantissa *= factor;
+    std::uint64_t image;
+    memcpy(&image, &mantissa, sizeof image);
+    exponent += static_cast<std::int64_t>(image >> 52) - 1023;
+    image = (image & 0xFFFFFFFFFFFFFULL) | 0x3FF0000000000000ULL;
+    memcpy(&mantissa, &image, sizeof image);
+  }
+  BIONER_HD double logarithm() const {
+    return log(mantissa) + static_cast<double>(exponent) * 0.69314718055994530942;
+  }
+};
 
 // One sentence. `emissions` is float64 [length, tags]; alpha and beta are [length, stride]. Returns log Z.
 inline double log_forward(const double* emissions, const double* transitions, const double* start,

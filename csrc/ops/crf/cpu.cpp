@@ -341,8 +341,9 @@ void gradients_cpu(const Params<T>& params, const CpuPlan& plan, void* workspace
     if (gradients.end) gradients.end[i] = static_cast<T>(total(2 * table + stride + i));
     for (std::size_t j = 0; keep_pairs && j < k; ++j) {
       const std::size_t entry = i * stride + j;
+      const double weighted = total(entry);  // 0 must stay so beside a weight that is no number
       gradients.transitions[i * k + j] =
-          static_cast<T>(total(entry) * chain.weights[entry] + total(table + entry));
+          static_cast<T>((weighted == 0.0 ? 0.0 : weighted * chain.weights[entry]) + total(table + entry));
     }
   }
 }

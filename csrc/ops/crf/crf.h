@@ -102,8 +102,8 @@ template <typename T>
 void bend_cpu(const Params<T>& params, const Direction<T>& along, const Direction<T>& other, int threads,
               T* out);
 
-// ---- CUDA. One launch per pass on `stream`, in the log domain; offsets and tags are clamped, never trusted.
-// Each returns a cudaError_t.
+// ---- CUDA. One launch per pass on `stream`; offsets and tags are clamped, never trusted. Each returns a
+// cudaError_t.
 
 std::size_t cuda_workspace_bytes(std::int64_t tokens, std::int64_t sentences, int tags, Task task);
 
