@@ -28,35 +28,6 @@ def test_a_group_alone_shows_its_help_as_it_is_laid_out(
     assert len(captured.err.splitlines()) > 5
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        "train",
-        "evaluate",
-        "tag",
-        "convert",
-        "info",
-        "models",
-        "benchmark kernels",
-        "data list",
-        "data fetch",
-        "data check",
-        "vectors info",
-        "vectors convert",
-        "vectors check",
-    ],
-)
-def test_the_example_of_help_is_one_line_that_can_be_pasted(
-    command: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    assert run([*command.split(), "--help"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    (at,) = (index for index, line in enumerate(lines) if line.startswith("  Example: "))
-    assert f"bioner-fast {command} " in lines[at] + " "
-    assert lines[at + 1] == ""
-
-
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     target = tmp_path / "file" / "out.json"  # below a file, not a folder

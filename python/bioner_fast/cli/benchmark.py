@@ -110,11 +110,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Time tagging from files to documents that are written nowhere, and each of its stages alone.
 
-        The speed is that of all stages at once on all threads; the stages are timed one after the other, on
-        one thread.
-
         \b
         Example: bioner-fast benchmark tag --threads 1
+
+        The speed is that of all stages at once on all threads; the stages are timed one after the other, on
+        one thread.
         """
         import tempfile
 

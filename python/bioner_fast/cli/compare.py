@@ -24,11 +24,11 @@ def compare(
 ) -> None:
     """Compare two runs: whether their F1 differ by more than chance, by task and type.
 
-    The test is approximate randomisation over sentences. p is the probability of a difference at least as
-    large if the runs were exchangeable.
-
     \b
     Example: bioner-fast compare runs/a runs/b
+
+    The test is approximate randomisation over sentences. p is the probability of a difference at least as
+    large if the runs were exchangeable.
     """
     from bioner_fast.cli.output import print_json, print_table
     from bioner_fast.experiments.compare import compare_runs
@@ -57,10 +57,10 @@ def plot(
 ) -> None:
     """Draw the learning curves of a run: loss, and scores on devel after every evaluation.
 
-    Needs matplotlib: pip install 'bioner-fast[report]'.
-
     \b
     Example: bioner-fast plot runs/sample -o learning.svg
+
+    Needs matplotlib: pip install 'bioner-fast[report]'.
     """
     from bioner_fast.errors import UsageError
     from bioner_fast.experiments.report.pictures import available

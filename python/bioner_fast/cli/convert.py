@@ -59,12 +59,12 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Convert a column file to another tag scheme, or documents to another format.
 
+        \b
+        Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
+
         Between tag schemes only the column of the tags changes; others stay. Tags of no scheme become O.
         Annotations that a new format cannot hold as they stand are reported, one line each. A document format
         goes to a tag scheme by way of the tokenizer, for training.
-
-        \b
-        Example: echo "TP53 in cancer" | bioner-fast convert - - --from lines --to bioc-json
         """
         from bioner_fast.errors import UsageError
 

@@ -7,14 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
+
 if TYPE_CHECKING:
     from bioner_fast.data.scoring import Score
+_GROUPS = {
+    "Predictions in a file": ("gold_column", "predicted_column"),
+    "Run a model": (
+        "model",
+        "task",
+        "split",
+        "data",
+        "head",
+        "output",
+        "force",
+        "device",
+        "threads",
+        "precision",
+    ),
+    "Scores": ("scheme", "normal_types", "tag_column", "as_json"),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``evaluate``."""
 
-    @app.command()
+    @app.command(cls=grouped(_GROUPS))
     def evaluate(
         file: Annotated[
             str | None, typer.Argument(metavar="[FILE]", help="Lines of token, gold tag and predicted tag.")
@@ -84,11 +102,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Score predictions: precision, recall and F1 per entity type, with counts, and accuracy.
 
-        Three columns without names are token, gold and predicted tag. Part-of-speech predictions are scored
-        with --scheme token.
-
         \b
         Example: printf 'p53\\tB-Gene\\tB-Gene\\nbinds\\tO\\tO\\n' > out.tsv; bioner-fast evaluate out.tsv
+
+        Three columns without names are token, gold and predicted tag. Part-of-speech predictions are scored
+        with --scheme token.
         """
         from bioner_fast.cli.output import print_json
         from bioner_fast.errors import UsageError

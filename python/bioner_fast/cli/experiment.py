@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
+
 if TYPE_CHECKING:
     from bioner_fast.experiments.programme import Programme
     from bioner_fast.experiments.store import Store
@@ -17,12 +19,20 @@ _NAMES = (
     "single, multi, dependent, pairs, size, best, all, or report for the report alone; or general, which "
     "makes the model of that name."
 )
+_GROUPS = {
+    "What is run": ("only", "required", "seeds", "dry_run"),
+    "Data": ("data", "corpora", "vectors", "exclude_seen"),
+    "Settings": ("config", "train", "replication"),
+    "Machine": ("jobs", "threads", "device"),
+    "Results": ("out", "keep_models", "as_json"),
+    "The model general": ("pubtator", "text", "init_from"),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``experiment``."""
 
-    @app.command()
+    @app.command(cls=grouped(_GROUPS))
     def experiment(
         names: Annotated[list[str], typer.Argument(metavar="NAME...", help=_NAMES, show_default=False)],
         out: Annotated[
@@ -102,11 +112,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Run the published experiments on corpora at hand; a run that is done is not done again.
 
-        Runs are trained side by side. After Ctrl-C, or a crash, the same command goes on where it stood. The
-        report in --out (report.md, report.html) is written at the end, and at any time by: experiment report
-
         \b
         Example: bioner-fast experiment single --corpora sample-disease --seeds 1 --train epochs=2
+
+        Runs are trained side by side. After Ctrl-C, or a crash, the same command goes on where it stood. The
+        report in --out (report.md, report.html) is written at the end, and at any time by: experiment report
         """
         if "general" in names:
             settings = _settings(config, train or [])

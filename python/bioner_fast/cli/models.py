@@ -16,11 +16,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List the installed models: name, types, size, scores.
 
-        A name can be given to --model and --init-from. Models are those of the package and those in the
-        folders of BIONER_MODELS.
-
         \b
         Example: bioner-fast models --json
+
+        A name can be given to --model and --init-from. Models are those of the package and those in the
+        folders of BIONER_MODELS.
         """
         from bioner_fast.cli.output import print_json, print_table
         from bioner_fast.models.installed import describe_models

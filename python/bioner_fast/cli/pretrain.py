@@ -7,12 +7,22 @@ from typing import Annotated
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
 from bioner_fast.cli.raw_text import Exclude, Texts
+
+_GROUPS = {
+    "Text": ("vectors", "exclude", "pool_characters", "targets", "max_vocab"),
+    "How long": ("tokens", "minutes", "evaluate_every"),
+    "Encoder": ("channels", "dilations", "char_filters", "affix_dim", "dropout", "input_dropout"),
+    "Course": ("batch_size", "learning_rate", "weight_decay", "seed"),
+    "Machine": ("threads", "precision"),
+    "Run": ("out", "vector_precision", "checkpoint_seconds", "resume", "force", "as_json"),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``pretrain``."""
-    app.command()(pretrain)
+    app.command(cls=grouped(_GROUPS))(pretrain)
 
 
 def pretrain(

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
+
 _MODEL_HELP = "Model folder, or the name of an installed model."
 _THREADS_HELP = "CPU threads; all cores by default."
 _BODY_HELP = "Largest body of a request, in MiB."
@@ -14,12 +16,17 @@ _CHARACTERS_HELP = "Most characters of a request."
 _SECONDS_HELP = "Seconds for a body to come and an answer to be made."
 _CORS_HELP = "Origin of another page that may call the service (https://example.org); may be repeated."
 _TOKEN = "BIONER_SERVE_TOKEN"
+_GROUPS = {
+    "Model": ("model", "device", "threads"),
+    "Network": ("host", "port", "cors_origin"),
+    "Limits": ("max_body_mb", "max_characters", "timeout"),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``serve``."""
 
-    @app.command()
+    @app.command(cls=grouped(_GROUPS))
     def serve(
         model: Annotated[str | None, typer.Option("--model", "-m", help=_MODEL_HELP)] = None,
         host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
@@ -35,12 +42,12 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Serve a model over HTTP: POST /tag takes {"texts": [...]}, and / is a page for pasted text.
 
-        It listens at 127.0.0.1 unless told otherwise. Where the variable BIONER_SERVE_TOKEN is set, requests
-        need the header "Authorization: Bearer TOKEN". SIGTERM ends it once the requests at work are answered.
-
         \b
         Example: bioner-fast serve --port 8000
                  curl localhost:8000/tag -H 'Content-Type: application/json' -d '{"text": "TP53 in cancer"}'
+
+        It listens at 127.0.0.1 unless told otherwise. Where the variable BIONER_SERVE_TOKEN is set, requests
+        need the header "Authorization: Bearer TOKEN". SIGTERM ends it once the requests at work are answered.
         """
         from bioner_fast.errors import UsageError
 

@@ -6,12 +6,19 @@ from typing import Annotated
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
 from bioner_fast.cli.raw_text import Exclude, Texts
+
+_GROUPS = {
+    "What labels": ("models", "heads", "precision", "threads"),
+    "What is kept": ("min_score", "whole_documents", "exclude", "tokens"),
+    "Output": ("out", "force", "as_json"),
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command ``silver``."""
-    app.command()(silver)
+    app.command(cls=grouped(_GROUPS))(silver)
 
 
 def silver(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -55,11 +57,19 @@ _ERRORS_HELP = (
     "output folder, else on stderr."
 )
 
+_GROUPS = {
+    "Input": ("input_format", "lines", "text_column", "id_column", "max_document_mb"),
+    "Model": ("model", "document_context", "precision", "device", "threads", "batch_tokens"),
+    "Answer": ("types", "min_score", "overlaps", "merge", "abbreviations"),
+    "Output": ("output", "output_format", "rows", "force", "as_json"),
+    "Many files": ("workers", "resume", "errors", "strict"),
+}
+
 
 def register(app: typer.Typer) -> None:
     """Add the command ``tag``."""
 
-    @app.command()
+    @app.command(cls=grouped(_GROUPS))
     def tag(
         inputs: Annotated[list[str], typer.Argument(metavar="IN...", help=_INPUT_HELP)],
         model: Annotated[str | None, typer.Option("--model", "-m", metavar="MODEL", help=_MODEL_HELP)] = None,
@@ -96,15 +106,15 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Find entities in text or documents; they come out in the order they came in, under their own ids.
 
+        \b
+        Example: echo "Familial breast cancer." | bioner-fast tag -
+
         Offsets are Unicode code points into the text as given. On a terminal, without -o and --output-format,
         the text is printed with its entities in colours. Tags of column files are not taken for annotations:
         the columns of the model stand to the right of them.
 
         Into a folder, every input becomes one file, written whole or not at all, and manifest.json says what
         was done. A bad document is listed and left out.
-
-        \b
-        Example: echo "Familial breast cancer." | bioner-fast tag -
         """
         from bioner_fast.errors import UsageError
         from bioner_fast.formats.base import TableColumns

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
 from bioner_fast.errors import UsageError
 from bioner_fast.training.config import TrainConfig, flag
 
@@ -19,11 +20,31 @@ if TYPE_CHECKING:
 _HELP = """Train a model; print its scores on devel and test.
 
 \b
-Example: bioner-fast train --arch cnn --tasks sample-disease --out runs/sample --viterbi
+Example: bioner-fast train --tasks sample-disease --out runs/sample
 """
 
 # What is trained where nobody names an architecture: recipes/general.toml, of which the rest is the default.
 RECOMMENDED: dict[str, Any] = {"arch": "idcnn", "precision": "bfloat16"}
+
+_GROUPS = {
+    "Data": (
+        "tasks", "data", "tag_column", "pos", "percent_keep", "scheme", "silver", "silver_epochs",
+        "fit", "test",
+    ),
+    "Model": ("arch", "sharing", "merge_types", "init_from", "decoder", "viterbi", "dropout"),
+    "Model: idcnn": ("channels", "dilations", "char_filters", "affix_dim", "input_dropout", "word_dropout"),
+    "Model: cnn and mlp": ("window", "filter_widths", "filters", "hidden", "dropout_mask", "caps"),
+    "Word vectors": (
+        "vectors", "tune_vectors", "vector_learning_rate", "vector_dim", "min_count", "max_vocab", "max_rank",
+        "normalization", "folding", "vector_precision",
+    ),
+    "Course": (
+        "epochs", "patience", "steps", "evaluate_every", "selection", "batch_size", "batches", "optimizer",
+        "learning_rate", "schedule", "warmup", "weight_decay", "clip", "average", "seed",
+    ),
+    "Machine": ("device", "threads", "precision", "cuda_graphs"),
+    "Run": ("out", "config", "resume", "force", "checkpoint_every", "as_json"),
+}  # fmt: skip
 
 _BESIDE: dict[str, tuple[Any, Any, Any]] = {
     "config": (
@@ -50,7 +71,7 @@ def register(app: typer.Typer) -> None:
     train.__doc__ = _HELP
     train.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     train.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    app.command(name="train", help=_HELP)(train)
+    app.command(name="train", help=_HELP, cls=grouped(_GROUPS))(train)
 
 
 def _parameter(name: str, kind: Any, default: Any, option: Any) -> inspect.Parameter:

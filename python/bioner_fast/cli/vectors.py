@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bioner_fast.cli.grouped import grouped
 from bioner_fast.cli.raw_text import Exclude, Texts
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ _Format = Annotated[
 _NoCache = Annotated[bool, typer.Option("--no-cache", help="Leave no memory-mapped copy of the file behind.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 _Out = Annotated[str, typer.Option("-o", "--out", metavar="FILE", help="File to write.", show_default=False)]
+_TRAINING = {
+    "Text": ("exclude", "min_count"),
+    "Vectors": ("dim", "window", "negative", "epochs", "seed", "threads"),
+    "Output": ("out", "to", "force"),
+}
 _GROUP_HELP = """Word vectors: word2vec binary and text, GloVe, fastText .vec.
 
 \b
@@ -40,7 +46,7 @@ def register(app: typer.Typer) -> None:
     group.command()(info)
     group.command()(convert)
     group.command()(check)
-    group.command()(train)
+    group.command(cls=grouped(_TRAINING))(train)
     group.command()(export)
 
 
@@ -109,10 +115,10 @@ def check(
 ) -> None:
     """Check a file from end to end, and how much of a corpus it covers.
 
-    Ends with status 1 if vectors have an infinity or NaN in them, or if the file is cut off or malformed.
-
     \b
     Example: bioner-fast vectors check vectors.bin --task sample-disease
+
+    Ends with status 1 if vectors have an infinity or NaN in them, or if the file is cut off or malformed.
     """
     from bioner_fast.cli.output import print_json, print_pairs, print_table
     from bioner_fast.errors import BionerError
