@@ -23,6 +23,9 @@ from bioner_fast.models.idcnn.packed import sentence_bounds
 # Passes before a capture: libraries choose their kernels and take their memory in the first ones.
 _WARM_UP = 3
 
+# Torch allows one capture at a time in a process.
+_CAPTURES = threading.Lock()
+
 
 def enabled() -> bool:
     """Whether CUDA graphs may be used (``BIONER_CUDA_GRAPHS``)."""
@@ -111,29 +114,40 @@ class FixedBlock:
 
     def _capture(self, like: Features) -> None:
         """Record a pass; without success passes stay as they are."""
-        graph = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream(self._device)
         try:
-            with torch.inference_mode(), torch.cuda.device(self._device):
-                self._load(like)
-                stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-                stream.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(stream):
-                    for _ in range(_WARM_UP):
-                        expected = self._forward()
-                torch.cuda.current_stream().wait_stream(stream)
-                # Of other threads of the tagger nothing is recorded, and they may take memory meanwhile.
-                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                    self._output = self._forward()
-                graph.replay()
-                torch.cuda.synchronize()
-                if not all(torch.equal(self._output[name], values) for name, values in expected.items()):
-                    logger.warning("a CUDA graph gave other results; every pass launches its work instead")
-                    return
+            with _CAPTURES, torch.inference_mode(), torch.cuda.device(self._device):
+                self._graph = self._recorded(like, before)
         except RuntimeError as error:
             logger.warning("no CUDA graph, every pass launches its work: %s", str(error).splitlines()[0])
-            torch.cuda.synchronize()
-            return
-        self._graph = graph
+            torch.cuda.synchronize(self._device)
+        finally:
+            # A capture that was broken off leaves the thread on its stream.
+            torch.cuda.set_stream(before)
+
+    def _recorded(self, like: Features, current: torch.cuda.Stream) -> torch.cuda.CUDAGraph | None:
+        """A graph whose replay gives what a pass gives; None where it does not."""
+        graph = torch.cuda.CUDAGraph()
+        self._load(like)
+        # Of this device: Torch's own stream for captures is of the device that captured first, and work on
+        # another one would not be recorded.
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        stream.wait_stream(current)
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UP):
+                expected = self._forward()
+        current.wait_stream(stream)
+        # Of other threads of the tagger nothing is recorded, and they may take memory meanwhile.
+        with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
+            self._output = self._forward()
+        for values in self._output.values():
+            values.fill_(torch.nan)  # what a replay does not write is seen
+        graph.replay()
+        torch.cuda.synchronize(self._device)
+        if all(torch.equal(self._output[name], values) for name, values in expected.items()):
+            return graph
+        logger.warning("a CUDA graph gave other results; every pass launches its work instead")
+        return None
 
 
 def distinct_forms(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
