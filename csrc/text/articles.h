@@ -52,4 +52,14 @@ class PubmedArticles final : public Articles {
   void take(const XmlTree& tree, std::string_view bytes, std::int64_t line) override;
 };
 
+const XmlFormat& jats_format();
+class JatsArticles final : public Articles {
+ public:
+  explicit JatsArticles(bool cells) : cells_(cells) {}
+  void take(const XmlTree& tree, std::string_view bytes, std::int64_t line) override;
+
+ private:
+  bool cells_;  // of tables, as passages
+};
+
 }  // namespace bioner

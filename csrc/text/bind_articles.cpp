@@ -52,7 +52,8 @@ Expat find_expat() {
 class ArticleReader {
  public:
   ArticleReader(const std::string& format, std::int64_t limit) : articles_(make(format)) {
-    reader_ = std::make_unique<XmlReader>(find_expat(), pubmed_format(), *articles_, limit);
+    reader_ = std::make_unique<XmlReader>(
+        find_expat(), format == "pubmed-xml" ? pubmed_format() : jats_format(), *articles_, limit);
   }
 
   // The articles that are whole now, and whether it goes on.
@@ -82,7 +83,10 @@ class ArticleReader {
  private:
   static std::unique_ptr<Articles> make(const std::string& format) {
     if (format == "pubmed-xml") return std::make_unique<PubmedArticles>();
-    throw py::value_error("format: expected pubmed-xml, got " + format);
+    if (format == "jats" || format == "jats-tables") {
+      return std::make_unique<JatsArticles>(format == "jats-tables");
+    }
+    throw py::value_error("format: expected pubmed-xml, jats or jats-tables, got " + format);
   }
 
   // Strings that come again and again are made once.

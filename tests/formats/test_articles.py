@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bioner_fast import _text
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError
-from bioner_fast.formats import articles, pubmed_xml
+from bioner_fast.formats import articles, jats, pubmed_xml
 from bioner_fast.formats.base import Problem, Source
 
 Read = Callable[[Source], Iterator[Document]]
@@ -44,6 +44,27 @@ ARTICLE = (
 )
 
 
+JATS = [
+    *(f"<{slash}{tag}>" for tag in (
+        "front", "body", "back", "floats-group", "title-group", "article-title", "abstract", "title", "sec", "app",
+        "boxed-text", "fig", "table-wrap", "list", "p", "p", "p", "disp-formula", "td", "tr", "caption", "sup",
+        "alternatives", "label", "fn", "fn-group", "ref-list", "preformat", "disp-quote", "article", "sub-article",
+    ) for slash in ("", "/")),
+    "<sec sec-type='Methods'><title>Cells</title>", "</sec>", "<title>Results and <i>Discussion</i></title>",
+    "<title>Abstract:</title>", "<article-id pub-id-type='pmc'>7</article-id>", "<journal-title>J</journal-title>",
+    "<article-id pub-id-type='doi'>10.1/x</article-id>", "<article-id pub-id-type='pmcaid'>8</article-id>",
+    "<pub-date><year>1999</year></pub-date>", "<xref ref-type='bibr'>1</xref>", "<xref ref-type='bibr'>2</xref>",
+    "<xref ref-type='bibr'><sup>3</sup></xref>", "<xref ref-type='fig'>Fig. 1</xref>", "<xref>x</xref>", "[", "]",
+    "(", ")", ", ", "; ", "–", "-", " (see ", "(see also", "(e.g., ", "see", "<break/>", "<tex-math>\\x</tex-math>",
+    "<graphic/>", "\ue000", MATH, "<textual-form>y</textual-form>", "<label>Table 1</label>", " ", "\n", "  ", "a",
+    "b.", "\u2003", "&lt;", "&nbsp;", "<!-- x -->", "🔬",
+]  # fmt: skip
+WHOLE = (
+    "<article><front><article-meta><article-id pub-id-type='pmid'>5</article-id></article-meta></front>"
+    "<body><sec><title>T</title><p>{}</p></sec></body></article>"
+)
+
+
 def everything(read: Read, data: bytes, limit: int = 256) -> tuple[list[Document], list[Problem], str]:
     problems: list[Problem] = []
     documents: list[Document] = []
@@ -55,10 +76,17 @@ def everything(read: Read, data: bytes, limit: int = 256) -> tuple[list[Document
     return documents, problems, ""
 
 
-def both(data: bytes, limit: int = 256) -> tuple[list[Document], list[Problem], str]:
-    found = everything(pubmed_xml.read, data, limit)
-    assert found == everything(pubmed_xml.read_elements, data, limit)
+def both(
+    data: bytes, limit: int = 256, first: Read = pubmed_xml.read, second: Read = pubmed_xml.read_elements
+) -> tuple[list[Document], list[Problem], str]:
+    found = everything(first, data, limit)
+    assert found == everything(second, data, limit)
     return found
+
+
+def both_of_jats(data: bytes) -> tuple[list[Document], list[Problem], str]:
+    both(data, 256, jats.read, jats.read_elements)
+    return both(data, 256, jats.read_with_tables, lambda source: jats.read_elements(source, cells=True))
 
 
 @settings(deadline=None, max_examples=300)
@@ -74,6 +102,28 @@ def test_any_pieces(pieces: list[str], whole: bool, chunk: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(articles, "_CHUNK", chunk)
         both(body.encode())
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.lists(st.sampled_from(JATS), max_size=30), st.sampled_from(["{}", "<article>{}</article>", WHOLE]))
+def test_any_pieces_of_jats(pieces: list[str], around: str) -> None:
+    both_of_jats(around.format("".join(pieces)).encode())
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.recursive(
+    st.lists(st.sampled_from([p for p in JATS if not p.startswith("<") or p.endswith(("/>", "ref>", "label>"))]),
+             max_size=6).map("".join),
+    lambda inner: st.tuples(
+        st.sampled_from(["p", "sec", "sup", "fig", "caption", "list", "fn", "alternatives", "disp-formula", "title",
+                         "boxed-text", "table-wrap", "tr", "td", "front", "abstract", "body", "preformat"]),
+        st.lists(inner, max_size=4),
+    ).map(lambda one: f"<{one[0]}>{''.join(one[1])}</{one[0]}>"),
+    max_leaves=12,
+))  # fmt: skip
+def test_any_tree_of_jats(tree: str) -> None:
+    both_of_jats(WHOLE.format(tree).encode())
+    both_of_jats(f"<article><body>{tree}</body><back><app>{tree}</app>{tree}</back></article>".encode())
 
 
 @settings(deadline=None, max_examples=200)

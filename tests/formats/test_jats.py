@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - pieces of files
 """JATS and MEDLINE text: what is text, where it stands, and archives of articles."""
 
 from __future__ import annotations
@@ -5,6 +6,8 @@ from __future__ import annotations
 import io
 import tarfile
 from pathlib import Path
+
+import pytest
 
 from bioner_fast.formats.base import Problem
 from bioner_fast.formats.registry import guess_format, read_documents
@@ -92,3 +95,83 @@ def test_medline_text(tmp_path: Path) -> None:
     ]
     assert documents[0].infons == {"doi": "10.1/x", "year": "2020"}
     assert [(p.document, p.line) for p in problems] == [(None, 10), ("13", 14)]
+
+
+def texts_of(body: str) -> list[str]:
+    article = (
+        f"<article xmlns:mml='http://www.w3.org/1998/Math/MathML'><body><sec>{body}</sec></body></article>"
+    )
+    (document,) = read_documents(io.BytesIO(article.encode()), "jats")
+    text = document.text
+    assert all(text[p.offset : p.offset + len(p.text)] == p.text for p in document.passages)
+    return [passage.text for passage in document.passages]
+
+
+CITED = "<xref ref-type='bibr' rid='B1'>{}</xref>"
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        # Marks of references, as publishers set them.
+        (f"<p>It grew<sup>{CITED.format(1)},{CITED.format(2)}</sup>.</p>", ["It grew."]),
+        (
+            f"<p>It grew.<sup>{CITED.format('<sup>1</sup>')}–{CITED.format(4)}</sup> Then</p>",
+            ["It grew. Then"],
+        ),
+        (f"<p>It grew ({CITED.format('Li, 2010')}; {CITED.format('Wu et al., 2011')}).</p>", ["It grew."]),
+        (f"<p>It grew (see also {CITED.format('Li, 2010')}), or not.</p>", ["It grew, or not."]),
+        (f"<p>It grew (e.g., {CITED.format('Li')}, {CITED.format('Wu')}).</p>", ["It grew."]),
+        (f"<p>It grew (<xref ref-type='fig'>Fig. 1</xref>; {CITED.format(7)}).</p>", ["It grew (Fig. 1)."]),
+        (
+            f"<p>It grew [{CITED.format('1')}, {CITED.format('2')}–{CITED.format('5')}] well.</p>",
+            ["It grew well."],
+        ),
+        # Formulas and other forms of one thing.
+        (
+            "<p>where<disp-formula id='E1'><label>(1)</label><alternatives><graphic/><tex-math>\\x</tex-math>"
+            "<mml:math><mml:mi>x</mml:mi><mml:mo>=</mml:mo><mml:mn>2</mml:mn></mml:math></alternatives>"
+            "</disp-formula>is given.</p>",
+            ["where x=2 is given."],
+        ),
+        (
+            "<p>At <inline-formula><alternatives><textual-form>alpha</textual-form><mml:math><mml:mi>α</mml:mi>"
+            "</mml:math></alternatives></inline-formula> it grew.</p>",
+            ["At α it grew."],
+        ),
+        # Boxes, groups, lists and tables inside text.
+        (
+            "<boxed-text><caption><title>Box 1</title></caption><p>Note.</p></boxed-text>",
+            ["Box 1", "Note."],
+        ),
+        (
+            "<p>Seen in<table-wrap><label>Table 1</label><caption><p>Genes.<xref ref-type='table-fn'>a</xref></p>"
+            "</caption><alternatives><graphic/><table><tr><td>TP53</td></tr></table></alternatives>"
+            "<table-wrap-foot><fn><p>a: note</p></fn></table-wrap-foot></table-wrap> mice.</p>",
+            ["Seen in mice.", "Genes."],
+        ),
+        (
+            "<p>Steps:<list><label>x</label><list-item><label>1.</label><p>Wash.<list><list-item><p>Twice.</p>"
+            "</list-item></list></p></list-item></list></p>",
+            ["Steps:", "Wash.", "Twice."],
+        ),
+        (
+            "<fig-group><caption><title>All.</title></caption><fig><caption><p>One.</p></caption></fig></fig-group>",
+            ["All.", "One."],
+        ),
+        ("<p>A<fn><p>foot</p></fn> word.</p><preformat>ACGT\nACGT</preformat>", ["A word.", "ACGT ACGT"]),
+    ],
+)
+def test_text_as_articles_have_it(body: str, texts: list[str]) -> None:
+    assert texts_of(body) == texts
+
+
+def test_other_articles_inside_one_are_left_out() -> None:
+    inner = "<front-stub><title-group><article-title>Letter</article-title></title-group></front-stub>"
+    article = (
+        "<article><front><article-meta><title-group><article-title>A</article-title></title-group></article-meta>"
+        f"</front><body><p>b</p></body><sub-article>{inner}<body><p>c</p></body></sub-article>"
+        f"<response>{inner}<body><p>d</p></body></response></article>"
+    )
+    (document,) = read_documents(io.BytesIO(article.encode()), "jats")
+    assert [passage.text for passage in document.passages] == ["A", "b"]

@@ -63,3 +63,25 @@ def test_too_much_is_refused_and_an_error_is_the_requests_own() -> None:
         await batcher.stop()
 
     asyncio.run(run())
+
+
+def test_what_still_waits_at_the_end_is_told_so() -> None:
+    hold = threading.Event()
+
+    def tag(documents: list[Document], options: None) -> list[Document]:
+        hold.wait(10)
+        return documents
+
+    async def run() -> None:
+        batcher = Batcher(tag, lanes=1, wait=0.0, max_waiting=1000)
+        batcher.start()
+        waiting = []
+        for _ in range(3):
+            waiting.append(asyncio.create_task(batcher.submit([Document.from_text("x")], None)))
+            await asyncio.sleep(0.02)
+        await batcher.stop()
+        hold.set()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(one, BusyError) for one in found)
+
+    asyncio.run(run())

@@ -20,14 +20,20 @@ from lxml import etree
 from bioner_fast.data.document import Document, Passage
 from bioner_fast.errors import FormatError
 from bioner_fast.files import is_hidden
+from bioner_fast.formats.articles import native_articles, passages_of
 from bioner_fast.formats.base import Source, document_stem
 from bioner_fast.formats.xml import MATH, elements, math_leaves, plain, without_layout
 
 ROOTS = frozenset({"article", "pmc-articleset", "articles"})
+# Bytes of an archive taken at a time.
+_BLOCK = 1 << 18
 # Stands for a mark that calls out a reference or a note, until its brackets are cut with it.
 _CALL = "\ue000"
 _CALLS = rf"{_CALL}(?:[\s,;–-]*{_CALL})*"
-_BRACKETS = re.compile(rf"\s*(?:\[\s*{_CALLS}\s*[,;]?\s*\]|\(\s*{_CALLS}\s*[,;]?\s*\)|[,;]?\s*{_CALLS})")
+_LEAD = r"(?:(?:[Ss]ee|[Ss]ee also|e\.g\.|cf\.|[Rr]eviewed in),?\s+)?"
+_BRACKETS = re.compile(
+    rf"\s*(?:\[\s*{_CALLS}\s*[,;]?\s*\]|\(\s*{_LEAD}{_CALLS}\s*[,;]?\s*\)|[,;]?\s*{_CALLS})"
+)
 _CALLED = {"bibr", "fn", "table-fn", "aff", "corresp", "author-notes"}
 # What holds no text of the article, or other forms of text that stands beside it.
 _LEFT_OUT = {
@@ -87,7 +93,7 @@ def _read(source: Source, *, cells: bool) -> Iterator[Document]:
 def _archive(source: Source, cells: bool) -> Iterator[Document]:
     """The articles of a tar archive, member by member; one that is no article is a bad document."""
     try:
-        with tarfile.open(fileobj=source.stream, mode="r|") as archive:
+        with tarfile.open(fileobj=source.stream, mode="r|", bufsize=_BLOCK) as archive:
             for member in archive:
                 name = member.name
                 wanted = member.isfile() and name.lower().endswith((".nxml", ".xml", ".nxml.gz", ".xml.gz"))
@@ -112,6 +118,19 @@ def _archive(source: Source, cells: bool) -> Iterator[Document]:
 
 
 def _articles(source: Source, cells: bool) -> Iterator[Document]:
+    articles = native_articles(source, "jats-tables" if cells else "jats")
+    while True:
+        try:
+            _, _, _, name, _, passages, infons = next(articles)
+        except StopIteration as end:
+            if not end.value:
+                yield from read_elements(source, cells)
+            return
+        yield Document(name or document_stem(source.path), passages_of(passages), infons)
+
+
+def read_elements(source: Source, cells: bool = False) -> Iterator[Document]:
+    """As :func:`read` of one file, and slower, with the words for whatever may be wrong with it."""
     for element in elements(source, ("article",), ROOTS):
         line = element.sourceline
         name = _name(element) or document_stem(source.path)
@@ -193,7 +212,7 @@ class _Article:
             self._float(element, path)
         elif tag == "title":
             self._add(element, None, path, kind, "title")
-        elif tag in ("p", "disp-formula", "verse-line", "attrib", "term", "td", "th"):
+        elif tag in ("p", "disp-formula", "verse-line", "attrib", "term", "td", "th", "preformat"):
             self._paragraph(element, path, kind)
         else:
             for child in element.iterchildren("*"):
@@ -261,18 +280,31 @@ class _Article:
     def _gather(self, element: etree._Element, parts: list[str]) -> None:
         parts.append((element.text or "").replace(_CALL, "\ufffd"))
         for child in element:
-            tag = child.tag
             if isinstance(child, etree._Entity):
                 plain(self.source, element)  # which says that it is not defined
-            elif tag == "xref" and child.get("ref-type") in _CALLED:
-                parts.append(_CALL)
-            elif tag == MATH + "math":
-                parts.append("".join(plain(self.source, leaf).strip() for leaf in math_leaves(child)))
-            elif tag == "break":
-                parts.append(" ")
-            elif isinstance(tag, str) and tag not in _LEFT_OUT and tag not in _APART:
-                self._gather(child, parts)
+            self._gather_child(child, parts)
             parts.append((child.tail or "").replace(_CALL, "\ufffd"))
+
+    def _gather_child(self, child: etree._Element, parts: list[str]) -> None:
+        tag = child.tag
+        if tag == "xref" and child.get("ref-type") in _CALLED:
+            parts.append(_CALL)
+        elif tag == MATH + "math":
+            parts.append("".join(plain(self.source, leaf).strip() for leaf in math_leaves(child)))
+        elif tag == "break":
+            parts.append(" ")
+        elif tag == "alternatives":
+            # Of several forms of one thing MathML, else the first that is text.
+            forms = [one for one in child.iterchildren("*") if one.tag not in _LEFT_OUT | _APART]
+            chosen = next((one for one in forms if one.tag == MATH + "math"), forms[0] if forms else None)
+            if chosen is not None:
+                self._gather_child(chosen, parts)
+        elif tag == "disp-formula":
+            parts.append("\n")
+            self._gather(child, parts)
+            parts.append("\n")
+        elif isinstance(tag, str) and tag not in _LEFT_OUT and tag not in _APART:
+            self._gather(child, parts)
 
 
 def _is_abstract(title: etree._Element) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -68,10 +68,13 @@ class Batcher(Generic[Options]):
         self._tasks = [asyncio.create_task(self._lane()) for _ in range(self._lanes)]
 
     async def stop(self) -> None:
-        """Stop the lanes; what still waits is given up."""
+        """Stop the lanes; requests that still wait get :class:`BusyError`."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        _fail(self._queue, BusyError())
+        self._queue.clear()
+        self._characters = 0
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def submit(self, documents: Sequence[Document], options: Options) -> list[Document]:
@@ -134,7 +137,7 @@ class Batcher(Generic[Options]):
         return batch
 
 
-def _fail(batch: Sequence[_Waiting[Options]], error: Exception) -> None:
+def _fail(batch: Iterable[_Waiting[Options]], error: Exception) -> None:
     for one in batch:
         if not one.result.done():
             one.result.set_exception(error)
