@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 
-from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.experiments.general.corpora import (
@@ -21,9 +20,7 @@ from bioner_fast.experiments.general.corpora import (
     with_cut,
 )
 from bioner_fast.experiments.general.documents import as_corpus
-from bioner_fast.experiments.general.leaks import HeldBack
 from bioner_fast.experiments.general.scores import bare, by_type, compare, judged
-from bioner_fast.experiments.general.silver import silver
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, CorpusSource
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary
@@ -38,6 +35,7 @@ from bioner_fast.models.bundle import (
     load_bundle,
     save_bundle,
 )
+from bioner_fast.pretraining.silver import make_silver
 from bioner_fast.tagging.calibration import calibration_error, fit_types
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
@@ -59,15 +57,15 @@ class GeneralConfig:
         pubtator: folder of PubTator files.
         vectors: word vectors.
         out: folder of the work; the model comes to ``out/model``.
-        texts: raw text for silver annotations; without any there is no second stage.
+        texts: raw text for silver annotations; without any there are none.
         init_from: a model or encoder that the first stage starts from.
         recipe: settings of training (``recipes/general.toml``).
         words: of the most frequent words of the vectors, so many are there in training.
         shipped_words: and so many are in the model: vectors are never trained, so more of them only help.
         silver_tokens: of ``texts``.
-        silver_others: share of their documents without a rare type that is used.
-        epochs: of the three stages.
-        everything: whether a last stage repeats the third with the documents cut off for development.
+        teachers: models, of as many seeds, that have to agree on the labels of raw text.
+        epochs: of gold, of silver, and of the last stages.
+        everything: whether a last stage repeats the one before with the documents cut off for development.
         seed, threads: of training.
         sources: the corpora.
     """
@@ -79,11 +77,11 @@ class GeneralConfig:
     texts: tuple[Path, ...] = ()
     init_from: str | None = None
     recipe: Mapping[str, Any] | None = None
-    words: int = 80_000
+    words: int = 140_000
     shipped_words: int = 140_000
     silver_tokens: int = 2_000_000
-    silver_others: float = 0.4
-    epochs: tuple[int, int, int] = (2, 3, 4)
+    teachers: int = 3
+    epochs: tuple[int, int, int] = (2, 2, 6)
     everything: bool = True
     seed: int = 1
     threads: int = 1
@@ -103,17 +101,17 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
         UsageError: settings that contradict each other.
         BionerError: a file is missing or damaged.
     """
-    if any(number < 1 for number in config.epochs):
-        raise UsageError("--epochs: expected at least 1 for every stage")
-    parts, held = read_parts(config.data, config.pubtator, config.sources)
+    if any(number < 1 for number in (*config.epochs, config.teachers)):
+        raise UsageError("epochs and teachers: expected at least 1 of each")
+    parts, _ = read_parts(config.data, config.pubtator, config.sources)
     gold = config.out / "corpora" / "gold"
-    _write_tasks(gold, parts, {})
-    second = _train(config, gold, "first", config.epochs[0], config.init_from)
-    if config.texts:
-        second = _second(config, parts, held, second)
+    _write_tasks(gold, parts)
+    begun = _train(config, gold, "first", config.epochs[0], config.init_from)
     weighted_tasks = config.out / "corpora" / "weighted"
-    _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts], {})
-    model = _train(config, weighted_tasks, "third", config.epochs[2], str(second))
+    _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts])
+    if config.texts:
+        begun = _taught(config, gold, weighted_tasks, begun)
+    model = _train(config, weighted_tasks, "reference", config.epochs[2], str(begun))
     judged_model = config.out / "judged"
     _finish(config, model, judged_model)
     scales = calibration(Tagger.load(judged_model, "cpu", config.threads), parts)
@@ -122,10 +120,10 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     final = config.out / "model"
     if config.everything:
         # What was cut off has said all that it can say: how long to train, and what a score is worth.
-        epochs = _selected_epoch(config.out / "third")
+        epochs = _selected_epoch(config.out / "reference")
         whole = config.out / "corpora" / "everything"
-        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], {}, devel=False)
-        model = _train(config, whole, "everything", epochs, str(second), selection="last")
+        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], devel=False)
+        model = _train(config, whole, "everything", epochs, str(begun), selection="last")
     _finish(config, model, final)
     add_calibration(final, scales)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
@@ -176,40 +174,41 @@ def with_more_words(model: Path, target: Path, vectors: Path, words: int) -> Non
         add_inference(target, bundle.inference)
 
 
-def _second(config: GeneralConfig, parts: list[Part], held: HeldBack, model: Path) -> Path:
-    """Gold and silver together, from the weights of the first stage."""
-    folder = config.out / "corpora" / "gold-and-silver"
-    if not (folder / "general" / "train.tsv").is_file():
-        tagger = Tagger.load(model, "cpu", config.threads)
-        extra = silver(
-            tagger,
-            "general",
-            HEADS["general"],
-            config.texts,
-            config.silver_tokens,
-            held,
-            config.seed,
-            config.silver_others,
-        )
-        _write_tasks(folder, parts, {"general": extra})
-    return _train(config, folder, "second", config.epochs[1], str(model))
+def _taught(config: GeneralConfig, gold: Path, weighted_tasks: Path, first: Path) -> Path:
+    """Gold again, from weights that learnt what several teachers say alike of raw text."""
+    silver = config.out / "corpora" / "silver"
+    teachers = [
+        _train(config, weighted_tasks, f"teacher-{seed}", config.epochs[2], str(first), seed=seed)
+        for seed in range(config.seed, config.seed + config.teachers)
+    ]
+    if not silver.is_dir():
+        judged = [path for source in config.sources for path in _files(config, source.devel + source.test)]
+        cut = [path for source in config.sources if source.cut for path in _files(config, source.train)]
+        made = make_silver(
+            teachers, [str(text) for text in config.texts], silver, heads=("general",),
+            exclude=[str(path) for path in dict.fromkeys(judged + cut)], tokens=config.silver_tokens,
+            threads=config.threads,
+        )  # fmt: skip
+        logger.info("silver: %s", made.tasks["general"])
+    learnt = _train(config, silver, "silver", config.epochs[1], config.init_from, "last", tasks=("general",))
+    return _train(config, gold, "gold", config.epochs[0], str(learnt))
+
+
+def _files(config: GeneralConfig, names: Sequence[str]) -> list[Path]:
+    return [config.data / f"{name}.tsv" if "/" in name else config.pubtator / name for name in names]
 
 
 def _weighted(part: Part, seed: int) -> Part:
     return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
-def _write_tasks(
-    folder: Path, parts: Sequence[Part], extra: Mapping[str, Corpus], *, devel: bool = True
-) -> None:
+def _write_tasks(folder: Path, parts: Sequence[Part], *, devel: bool = True) -> None:
     """A task for every head; with ``devel``, BioRED's devel documents select among its epochs."""
     for head, types in HEADS.items():
         mine = [part for part in parts if part.source.head == head]
         if not mine:
             raise BionerError(f"no corpus trains the head {head}")
         corpus = joined(mine, types)
-        if head in extra:
-            corpus = Corpus.concatenate([corpus, extra[head]])
         target = folder / head
         target.mkdir(parents=True, exist_ok=True)
         corpus.write(target / "train.tsv")
@@ -220,22 +219,25 @@ def _write_tasks(
 
 def _train(
     config: GeneralConfig,
-    tasks: Path,
+    data: Path,
     stage: str,
     epochs: int,
     init_from: str | None,
     selection: str = "devel",
+    *,
+    seed: int | None = None,
+    tasks: Sequence[str] = tuple(HEADS),
 ) -> Path:
     """Train a stage, or go on with it."""
     out = config.out / stage
     settings: dict[str, Any] = {
         "arch": "idcnn", "vector_precision": "int8", "max_vocab": config.words, "batch_size": 600,
-        "seed": config.seed, "threads": config.threads, **(config.recipe or {}),
+        "seed": config.seed if seed is None else seed, "threads": config.threads, **(config.recipe or {}),
     }  # fmt: skip
     wanted = TrainConfig(
         **{
             **settings,
-            "tasks": tuple(HEADS), "data": str(tasks), "vectors": str(config.vectors), "out": str(out),
+            "tasks": tuple(tasks), "data": str(data), "vectors": str(config.vectors), "out": str(out),
             "epochs": epochs, "init_from": init_from, "selection": selection, "test": False,
         }
     )  # fmt: skip
@@ -314,8 +316,8 @@ def digests(config: GeneralConfig) -> dict[str, str]:
     """SHA-256 of everything that goes in, by file name."""
     files: dict[str, Path] = {config.vectors.name: config.vectors}
     for source in config.sources:
-        for name in (*source.train, *source.devel, *source.test):
-            path = config.data / f"{name}.tsv" if "/" in name else config.pubtator / name
+        names = (*source.train, *source.devel, *source.test)
+        for name, path in zip(names, _files(config, names), strict=True):
             files[f"{name}.tsv" if "/" in name else name] = path
     files.update({text.name: text for text in config.texts})
     if config.init_from is not None:
