@@ -1,6 +1,7 @@
-"""What needs a GPU: window_gather beside the device's own copy, Viterbi beside pytorch-crf on the same one,
-tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names an idcnn; else one is trained briefly), and
-a published training run beside plain PyTorch on the same GPU (BIONER_BENCHMARK_STEPS of its steps).
+"""What needs a GPU: each kernel and its share of the device's copy bandwidth, window_gather beside that copy,
+Viterbi beside pytorch-crf on the same one, tagging with and without CUDA graphs (BIONER_BENCHMARK_MODEL names
+an idcnn; else one is trained briefly), and a published training run beside plain PyTorch on the same GPU
+(BIONER_BENCHMARK_STEPS of its steps).
 
 Skipped, with the reason, where there is no GPU or no CUDA build; BIONER_REQUIRE_CUDA=1 makes that fail. Calls
 are timed from a synchronised device to a synchronised device, so launches are part of them.
@@ -9,6 +10,7 @@ are timed from a synchronised device to a synchronised device, so launches are p
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +39,7 @@ from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from chains import load_parameters, make_chains, padded_batches
 from conftest import tokens
-from shapes import WIDTH, WINDOW, packed_offsets
+from shapes import WIDTH, WINDOW, packed_offsets, word_ids
 from training_peers import PlainCnn, plain_cnn_steps
 
 SENTENCES = 100_000
@@ -71,6 +73,89 @@ def synchronised(function: Callable[[], Any]) -> Callable[[], Any]:
         return result
 
     return run
+
+
+@pytest.fixture(scope="module")
+def device_copy(on_gpu: None) -> float:
+    """Bytes a second that the device copies (reads and writes both counted), best of several."""
+    source = torch.ones(1 << 28, device="cuda")
+    target = torch.empty_like(source)
+    best = float("inf")
+    for _ in range(10):
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        target.copy_(source)
+        torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * source.nbytes / best
+
+
+def window_kernels(n: int) -> dict[str, tuple[Callable[[], Any], int]]:
+    values = torch.randn(n, WIDTH, device="cuda")
+    offsets = packed_offsets(n).cuda()
+    out = torch.empty(n, WINDOW * WIDTH, device="cuda")
+    table = torch.randn(ROWS, WIDTH, device="cuda", requires_grad=True)
+    ids = word_ids(n, ROWS).cuda()
+    leaf = values.clone().requires_grad_()
+    rows = ops.window_gather(leaf, offsets, WINDOW)
+    looked_up = ops.embedding_window(table, ids, offsets, WINDOW, 0)
+    return {
+        "window_gather": (
+            lambda: ops.window_gather(values, offsets, WINDOW, out=out), values.nbytes + out.nbytes
+        ),
+        "window_gather, gradient of values": (
+            lambda: torch.autograd.grad(rows, leaf, out, retain_graph=True), values.nbytes + out.nbytes
+        ),
+        "embedding_window": (
+            lambda: ops.embedding_window(table.detach(), ids, offsets, WINDOW, 0), values.nbytes + out.nbytes
+        ),
+        "embedding_window, gradient of weight": (
+            lambda: torch.autograd.grad(looked_up, table, out, retain_graph=True), out.nbytes + table.nbytes
+        ),
+    }  # fmt: skip
+
+
+def chain_kernels(tags: int, n: int) -> dict[str, tuple[Callable[[], Any], int]]:
+    chains = make_chains(tags, n)
+    emissions, transitions, offsets, start, gold = (
+        x.cuda() for x in (chains.emissions, chains.transitions, chains.offsets, chains.start, chains.tags)
+    )
+    leaves = [x.clone().requires_grad_() for x in (emissions, transitions, start)]
+    total = ops.crf_log_likelihood(leaves[0], gold, leaves[1], offsets, leaves[2]).sum()
+    rows = 8 * n * (tags + 1)  # what is kept of the forward pass, float64, written and read
+    return {
+        f"viterbi_decode, {tags} tags": (
+            lambda: ops.viterbi_decode(emissions, transitions, offsets, start), chains.moved + 2 * n * tags
+        ),
+        f"crf_log_likelihood, {tags} tags": (
+            lambda: ops.crf_log_likelihood(emissions, gold, transitions, offsets, start), chains.moved
+        ),
+        f"crf_marginals, {tags} tags": (
+            lambda: ops.crf_marginals(emissions, transitions, offsets, start),
+            3 * emissions.nbytes + 2 * rows,
+        ),
+        f"crf_log_likelihood, gradients, {tags} tags": (
+            lambda: torch.autograd.grad(total, leaves, retain_graph=True),
+            3 * emissions.nbytes + 2 * gold.nbytes + 2 * rows,
+        ),
+    }  # fmt: skip
+
+
+CHAIN_TAGS = (5, 9, 25, 65, 128)
+
+
+@pytest.mark.benchmark(group="GPU: kernels")
+@pytest.mark.parametrize("tags", [0, *CHAIN_TAGS], ids=lambda tags: f"{tags} tags" if tags else "windows")
+@pytest.mark.parametrize("number", range(4))
+def test_kernels(tags, number, measure, device_copy) -> None:
+    """Each kernel: the bytes that it must move, a second, as a share of what a copy moves."""
+    n = tokens(1_000_000)
+    kernels = chain_kernels(tags, n) if tags else window_kernels(n)
+    name, (function, moved) = list(kernels.items())[number]
+    measure(
+        synchronised(function), tokens=n, moved=moved, rounds=7, role="kernel", peer=name,
+        device=torch.cuda.get_device_name(), device_copy=device_copy,
+    )  # fmt: skip
 
 
 @pytest.mark.benchmark(group="GPU: window_gather, window 7, width 200")

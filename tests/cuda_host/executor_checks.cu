@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/runtime/cuda_status.h"
 #include "executor.h"
 
 namespace {
@@ -153,6 +154,15 @@ void check_results() {
   expect(cudaGetLastError() != cudaSuccess && cudaGetLastError() == cudaSuccess, "1025 threads");
 }
 
+void check_errors() {
+  const auto says = [](cudaError_t status, const char* part) {
+    expect(bioner::cuda_status_text(status).find(part) != std::string::npos, part);
+  };
+  says(cudaErrorInsufficientDriver, "it knows CUDA 12.4, this build needs 13.2; update the driver");
+  says(cudaErrorNoKernelImageForDevice, "no code for a device of compute capability 9.0");
+  says(cudaErrorInvalidValue, "the launch was refused");
+}
+
 // A race gives another result in some order.
 void check_race() {
   std::vector<int> memory(kBlocks * kThreads);
@@ -178,6 +188,7 @@ int main(int count, char** arguments) {
       cuda_host::settings.order = static_cast<Order>(order);
       check_results();
     }
+    check_errors();
   } else if (fault == "race") {
     check_race();
   } else if (fault == "beyond") {
