@@ -24,18 +24,18 @@ from bioner_fast import _ops, ops
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.document import Document
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.optimizer import Optimizer
+from bioner_fast.models.learning.step import Step
 from bioner_fast.models.product import on_gpus
+from bioner_fast.models.registry import make_step
+from bioner_fast.models.windowed.cuda_graphs import WARM_UP, GraphStep
 from bioner_fast.models.windowed.network import TaggingNetwork
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.stream import tag_stream
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.graph_step import WARM_UP, GraphStep
 from bioner_fast.training.loop import LOSS_EVERY
-from bioner_fast.training.make_step import make_step
-from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import SpanBatches, TrainingText
-from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from chains import load_parameters, make_chains, padded_batches
 from conftest import tokens

@@ -22,12 +22,12 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.optimizer import Optimizer
+from bioner_fast.models.registry import make_step
 from bioner_fast.models.windowed.layout import id_windows, padded_text
+from bioner_fast.models.windowed.mlp_step import MlpStep
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
 from bioner_fast.ops import dense
-from bioner_fast.training.make_step import make_step
-from bioner_fast.training.mlp_step import MlpStep
-from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import TrainingText
 from conftest import THREADS, tokens
 from shapes import WIDTH, WINDOW, packed_offsets, word_ids
@@ -118,7 +118,7 @@ def run_cnn(side: str, tasks: int, n: int, measure: Any, peer: Any) -> None:
     name, *variant = side.split()
     network.training_product = torch.bfloat16 if "bfloat16" in variant else None
     if name == "bioner_fast":
-        network.towers[0].batch_mask = "batch-mask" in variant
+        network.encoders[0].batch_mask = "batch-mask" in variant
         # The row that others are compared with is the default; the rest are options.
         role: dict[str, Any] = {"role": "option", "peer": side} if variant else {"role": "ours"}
         measure(every(our_step(network), [(batch,) for batch in batches]), **role, **how)
@@ -238,7 +238,7 @@ def test_mlp_with_a_million_vectors(order, side, measure, benchmark) -> None:
 
 FIRST_STEP = """
 import os, sys
-from bioner_fast.training.step import Step
+from bioner_fast.models.learning.step import Step
 original = Step.__call__
 def first(self, batch):
     original(self, batch)

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
+from bioner_fast.models.learning.optimizer import BETA1, BETA2, EPSILON
 from bioner_fast.models.windowed.network import TaggingNetwork
-from bioner_fast.training.optimizers import BETA1, BETA2, EPSILON
 from conftest import THREADS
 
 
@@ -36,21 +36,21 @@ class PlainCnn(nn.Module):
 
     def __init__(self, like: TaggingNetwork) -> None:
         super().__init__()
-        shape, tower = like.shape, like.towers[0]
+        shape, encoder = like.shape, like.encoders[0]
         self.words = nn.Embedding.from_pretrained(like.embedding.words.detach().clone(), freeze=True)
         self.convolutions = nn.ModuleList(
             nn.Conv2d(1, shape.filters, (width, shape.word_dim)) for width in shape.filter_widths
         )
-        self.hidden = nn.Linear(tower.hidden[0].in_features, tower.hidden[0].out_features)
+        self.hidden = nn.Linear(encoder.hidden[0].in_features, encoder.hidden[0].out_features)
         self.dropout = nn.Dropout(shape.dropout)
-        self.heads = nn.ModuleList(nn.Linear(tower.out_features, tags) for _, tags in shape.tasks)
+        self.heads = nn.ModuleList(nn.Linear(encoder.out_features, tags) for _, tags in shape.tasks)
         self.to(like.embedding.words.dtype)
         with torch.no_grad():
-            for ours, theirs, bias in zip(tower.kernels, self.convolutions, tower.biases, strict=True):
+            for ours, theirs, bias in zip(encoder.kernels, self.convolutions, encoder.biases, strict=True):
                 theirs.weight.copy_(ours[:, None])
                 theirs.bias.copy_(bias)
-            self.hidden.weight.copy_(tower.hidden[0].weight[:, filters_first(like)])
-            self.hidden.bias.copy_(tower.hidden[0].bias)
+            self.hidden.weight.copy_(encoder.hidden[0].weight[:, filters_first(like)])
+            self.hidden.bias.copy_(encoder.hidden[0].bias)
             for ours, theirs in zip(like.heads, self.heads, strict=True):
                 theirs.load_state_dict(ours.state_dict())
 
@@ -66,15 +66,15 @@ class PlainMlp(nn.Module):
 
     def __init__(self, like: TaggingNetwork) -> None:
         super().__init__()
-        tower = like.towers[0]
+        encoder = like.encoders[0]
         self.words = nn.Embedding.from_pretrained(
             like.embedding.words.detach().clone(), freeze=False, sparse=True
         )
         self.caps = nn.Embedding.from_pretrained(like.embedding.caps.detach().clone(), freeze=False)
-        self.hidden = nn.Linear(tower.hidden[0].in_features, tower.hidden[0].out_features)
-        self.head = nn.Linear(tower.out_features, like.heads[0].out_features)
+        self.hidden = nn.Linear(encoder.hidden[0].in_features, encoder.hidden[0].out_features)
+        self.head = nn.Linear(encoder.out_features, like.heads[0].out_features)
         self.to(like.embedding.words.dtype)
-        self.hidden.load_state_dict(tower.hidden[0].state_dict())
+        self.hidden.load_state_dict(encoder.hidden[0].state_dict())
         self.head.load_state_dict(like.heads[0].state_dict())
 
     def forward(self, ids: Tensor, caps: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def keras_cnn(like: TaggingNetwork, peer: Callable[[str], Any], rate: float) -> 
             peer("jax").devices()
     finally:
         os.sched_setaffinity(0, cores)
-    shape, tower = like.shape, like.towers[0]
+    shape, encoder = like.shape, like.encoders[0]
     layers = keras.layers
     ids = keras.Input((shape.window,), dtype="int32")
     words = layers.Embedding(shape.rows, shape.word_dim, trainable=False)
@@ -124,13 +124,13 @@ def keras_cnn(like: TaggingNetwork, peer: Callable[[str], Any], rate: float) -> 
         for width in shape.filter_widths
     ]
     joined = layers.Concatenate()([layers.Flatten()(convolution(image)) for convolution in convolutions])
-    hidden = layers.Dense(tower.out_features, activation="relu")
+    hidden = layers.Dense(encoder.out_features, activation="relu")
     head = layers.Dense(like.heads[0].out_features, activation="softmax")
     model = keras.Model(ids, head(layers.Dropout(shape.dropout)(hidden(joined))))
     words.set_weights([like.embedding.words.detach().numpy()])
-    for layer, kernel, bias in zip(convolutions, tower.kernels, tower.biases, strict=True):
+    for layer, kernel, bias in zip(convolutions, encoder.kernels, encoder.biases, strict=True):
         layer.set_weights([kernel.detach().permute(1, 2, 0)[:, :, None].numpy(), bias.detach().numpy()])
-    for layer, ours in ((hidden, tower.hidden[0]), (head, like.heads[0])):
+    for layer, ours in ((hidden, encoder.hidden[0]), (head, like.heads[0])):
         layer.set_weights([ours.weight.detach().t().numpy(), ours.bias.detach().numpy()])
     model.compile(keras.optimizers.Adam(rate, epsilon=EPSILON), "sparse_categorical_crossentropy")
     return model, keras
@@ -140,16 +140,16 @@ class Floor:
     """The matrix products of a step of the packed CNN and a fused Adam over its parameters; nothing else."""
 
     def __init__(self, network: TaggingNetwork, rows: int, tokens: int, dtype: torch.dtype) -> None:
-        tower = network.towers[0]
-        widest = max(tower.widths) * tower.dim
+        encoder = network.encoders[0]
+        widest = max(encoder.widths) * encoder.dim
         runs = torch.randn(rows, widest).to(dtype)
         self.products: list[tuple[Tensor, Tensor, Tensor]] = []
-        for kernel in tower.kernels:
+        for kernel in encoder.kernels:
             flat = kernel.detach().reshape(kernel.shape[0], -1).to(dtype)
             read = runs[:, : flat.shape[1]]
             self._add(read, flat.t())
             self._add(torch.randn(rows, kernel.shape[0]).to(dtype).t(), read)  # its gradient
-        for layer in (*tower.hidden, *network.heads):
+        for layer in (*encoder.hidden, *network.heads):
             weight = layer.weight.detach().to(dtype)
             values = torch.randn(tokens, weight.shape[1]).to(dtype)
             grad = torch.randn(tokens, weight.shape[0]).to(dtype)

@@ -25,7 +25,7 @@ from bioner_fast.models.bundle import (
 )
 from bioner_fast.models.tensor_files import load_tensors
 from bioner_fast.models.word_rows import read_rows, rounded_rows, stored_rows
-from bioner_fast.tagging import predict
+from bioner_fast.tagging import encoding
 from bioner_fast.tagging import tagger as tagger_module
 from bioner_fast.tagging.calibration import Calibration
 from bioner_fast.tagging.tagger import Tagger
@@ -291,7 +291,7 @@ def test_every_version_loads_for_good(version: int, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(tagger_module, "no_names", lambda text: [])
     monkeypatch.setattr(tagger_module, "whole", lambda text, start, end, *_: (start, end))
     if version == 1:
-        monkeypatch.setattr(predict, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
+        monkeypatch.setattr(encoding, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
     folder = FIXTURES / f"bundle_v{version}"
     assert json.loads((folder / "model" / "bundle.json").read_text())["format_version"] == version
     assert load_bundle(folder / "model").tasks[1].decoder == "forward-argmax"

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.learning.optimizer import Optimizer
 from bioner_fast.models.loss import clipped_cross_entropy
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
-from bioner_fast.training.optimizers import Optimizer
 
 TOLERANCE = 1e-5
 POSITIONS = {0: 5, 1: 4, 2: 3}  # of the widths 3, 4, 5 in a window of 7
@@ -28,8 +28,8 @@ class Golden:
     def __getitem__(self, name: str) -> Tensor:
         return torch.from_numpy(self.arrays[name].copy())
 
-    def tower(self, stage: str, prefix: str, hidden: str) -> dict[str, Tensor]:
-        """Parameters of a tower of three convolutions and a hidden layer."""
+    def encoder(self, stage: str, prefix: str, hidden: str) -> dict[str, Tensor]:
+        """Parameters of an encoder of three convolutions and a hidden layer."""
         state = {}
         for k in POSITIONS:
             state[f"kernels.{k}"] = self[f"{stage}_{prefix}conv{k}_W"]
@@ -85,7 +85,7 @@ def test_single_cnn(shared: Path) -> None:
     data = golden(shared, "single_cnn")
     network = cnn((("NER", 5),))
     network.embedding.words.data = data["emb"]
-    network.towers[0].load_state_dict(data.tower("init", "", "hidden"))
+    network.encoders[0].load_state_dict(data.encoder("init", "", "hidden"))
     network.heads[0].load_state_dict(data.head("init", "out"))
     features, targets = windows(data["X"]), data["Y"].argmax(1)
     torch.testing.assert_close(
@@ -98,7 +98,7 @@ def test_single_cnn(shared: Path) -> None:
         loss.backward()
         optimizer.step()
         assert loss.item() == pytest.approx(float(data["losses"][step]), abs=TOLERANCE)
-    assert_state(network.towers[0], data.tower("after", "", "hidden"))
+    assert_state(network.encoders[0], data.encoder("after", "", "hidden"))
     assert_state(network.heads[0], data.head("after", "out"))
     torch.testing.assert_close(
         probabilities(network, features, "NER"), data["pred_after"], rtol=0, atol=TOLERANCE
@@ -117,10 +117,10 @@ def test_baseline_mlp(shared: Path) -> None:
     assert network.embedding.caps is not None
     network.embedding.caps.data = data["caps_init"]
 
-    def tower(stage: str) -> dict[str, Tensor]:
+    def encoder(stage: str) -> dict[str, Tensor]:
         return {"hidden.0.weight": data[f"{stage}_hidden_W"].t(), "hidden.0.bias": data[f"{stage}_hidden_b"]}
 
-    network.towers[0].load_state_dict(tower("init"))
+    network.encoders[0].load_state_dict(encoder("init"))
     network.heads[0].load_state_dict(data.head("init", "out"))
     features, targets = windows(data["X"], data["Xcaps"]), data["Y"].argmax(1)
     torch.testing.assert_close(
@@ -133,7 +133,7 @@ def test_baseline_mlp(shared: Path) -> None:
         loss.backward()
         optimizer.step(network.embedding.take_row_gradients())
         assert loss.item() == pytest.approx(float(data["losses"][step]), abs=TOLERANCE)
-    assert_state(network.towers[0], tower("after"))
+    assert_state(network.encoders[0], encoder("after"))
     assert_state(network.heads[0], data.head("after", "out"))
     torch.testing.assert_close(network.embedding.words.data, data["emb_after"], rtol=0, atol=TOLERANCE)
     torch.testing.assert_close(network.embedding.caps.data, data["caps_after"], rtol=0, atol=TOLERANCE)
@@ -146,7 +146,7 @@ def test_multi_output(shared: Path) -> None:
     data = golden(shared, "multi_output")
     network = cnn((("A", 9), ("B", 9)), "multi-output")
     network.embedding.words.data = data["emb"]
-    network.towers[0].load_state_dict(data.tower("init", "", "hidden"))
+    network.encoders[0].load_state_dict(data.encoder("init", "", "hidden"))
     for head in range(2):
         network.heads[head].load_state_dict(data.head("init", f"out{head + 1}"))
     features = windows(data["X"])
@@ -171,7 +171,7 @@ def test_multi_output(shared: Path) -> None:
         expected = data["loss_total_and_each"][step]
         found = [loss.item(), losses[0].item(), losses[1].item()]
         np.testing.assert_allclose(found, expected[:3].numpy(), rtol=0, atol=TOLERANCE)
-    assert_state(network.towers[0], data.tower("after", "", "hidden"))
+    assert_state(network.encoders[0], data.encoder("after", "", "hidden"))
     for head, task in enumerate("AB"):
         assert_state(network.heads[head], data.head("after", f"out{head + 1}"))
         expected = data[f"pred{head + 1}_after"]
@@ -183,14 +183,16 @@ def test_dependent(shared: Path) -> None:
     network = cnn((("pos", 7), ("ner", 5)), "dependent")
     network.embedding.words.data = data["emb"]
     for index, task in enumerate(("pos", "ner")):
-        network.towers[index].load_state_dict(data.tower("init", f"{task}_", f"hidden_{task}"))
+        network.encoders[index].load_state_dict(data.encoder("init", f"{task}_", f"hidden_{task}"))
         network.heads[index].load_state_dict(data.head("init", f"out_{task}"))
     features = windows(data["X"])
     for index, task in enumerate(("pos", "ner")):
         predicted = probabilities(network, features, task)
         if task == "pos":
             torch.testing.assert_close(predicted, data["pos_pred_init"], rtol=0, atol=TOLERANCE)
-        trained = [network.towers[0], network.heads[0]] if index == 0 else [*network.towers, network.heads[1]]
+        trained = (
+            [network.encoders[0], network.heads[0]] if index == 0 else [*network.encoders, network.heads[1]]
+        )
         optimizer = Optimizer("adam", named(*trained), 1e-3)
         targets = data[f"Y{task}"].argmax(1)
         for step in range(5):
@@ -200,9 +202,9 @@ def test_dependent(shared: Path) -> None:
             optimizer.step()
             assert loss.item() == pytest.approx(float(data[f"{task}_losses"][step]), abs=TOLERANCE)
         stage = "mid" if index == 0 else "after"
-        for tower, other in enumerate(("pos", "ner")):
-            assert_state(network.towers[tower], data.tower(stage, f"{other}_", f"hidden_{other}"))
-            assert_state(network.heads[tower], data.head(stage, f"out_{other}"))
+        for encoder, other in enumerate(("pos", "ner")):
+            assert_state(network.encoders[encoder], data.encoder(stage, f"{other}_", f"hidden_{other}"))
+            assert_state(network.heads[encoder], data.head(stage, f"out_{other}"))
     for task in ("pos", "ner"):
         expected = data[f"{task}_pred_after"]
         torch.testing.assert_close(probabilities(network, features, task), expected, rtol=0, atol=TOLERANCE)

@@ -152,7 +152,7 @@ def test_one_form_with_two_words() -> None:
 def test_int16_tables_hold_the_largest_products() -> None:
     """The steps are bounds: a word vector of any direction fits."""
     made = windows(filters=3)
-    kernel = made.towers[0].kernels[0].detach()  # type: ignore[union-attr, index]
+    kernel = made.encoders[0].kernels[0].detach()  # type: ignore[union-attr, index]
     with torch.no_grad():
         made.embedding.words[5] = 50 * kernel[0, 0, :8]
         made.embedding.words[6] = -50 * kernel[0, 0, :8]

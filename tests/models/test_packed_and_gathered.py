@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from bioner_fast.features.batch import Features
+from bioner_fast.models.learning.optimizer import Optimizer
 from bioner_fast.models.loss import clipped_cross_entropy
 from bioner_fast.models.registry import build_network
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
-from bioner_fast.training.optimizers import Optimizer
 
 LENGTHS = [0, 3, 1, 0, 12, 7, 2, 30, 0]
 
@@ -100,7 +100,7 @@ def test_windows_stop_at_sentence_ends() -> None:
     ).double()
     net.reset()
     ids = torch.tensor(naive_windows(features, 7))
-    hidden = net.towers[0].hidden[0]  # type: ignore[index, union-attr]
+    hidden = net.encoders[0].hidden[0]  # type: ignore[index, union-attr]
     expected = hidden(net.embedding.words[ids].view(len(ids), -1)).relu()
     torch.testing.assert_close(net.hidden(features, None, {0})[0], expected)
 
@@ -110,28 +110,28 @@ def test_a_mask_of_the_batch_is_dropout_with_equal_rows(arch: str) -> None:
     """Against the same units dropped after they were computed; over many masks each unit is as likely."""
     features = text()
     net = network(arch, True, True)
-    tower = net.towers[0]
-    tower.dropout, tower.batch_mask = 0.6, True
+    encoder = net.encoders[0]
+    encoder.dropout, encoder.batch_mask = 0.6, True
     seen = torch.zeros(8)
     for seed in range(200):
         torch.manual_seed(seed)
         (dropped,) = net.hidden(features, slice(3, 40), {0}).values()
-        gradients = torch.autograd.grad(dropped.square().sum(), list(tower.parameters()))
+        gradients = torch.autograd.grad(dropped.square().sum(), list(encoder.parameters()))
         net.embedding.take_row_gradients()
         torch.manual_seed(seed)
         kept = torch.rand(8) >= 0.6
-        tower.dropout = 0.0
+        encoder.dropout = 0.0
         (whole,) = net.hidden(features, slice(3, 40), {0}).values()
         expected = whole * kept / 0.4
         torch.testing.assert_close(dropped, expected, rtol=0, atol=1e-12)
         for a, b in zip(
             gradients,
-            torch.autograd.grad(expected.square().sum(), list(tower.parameters())),
+            torch.autograd.grad(expected.square().sum(), list(encoder.parameters())),
             strict=True,
         ):
             torch.testing.assert_close(a, b, rtol=0, atol=1e-10)
         net.embedding.take_row_gradients()
-        tower.dropout = 0.6
+        encoder.dropout = 0.6
         seen += kept
     assert float((seen / 200 - 0.4).abs().max()) < 4 * (0.24 / 200) ** 0.5
     net.eval()

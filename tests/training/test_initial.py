@@ -13,9 +13,9 @@ import torch
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.batch import Batch
 from bioner_fast.models.bundle import load_bundle
+from bioner_fast.models.learning.step import Step
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.loop import Trainer
-from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 

@@ -11,7 +11,7 @@ import torch
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.schemes import Scheme, TagSet, open_type
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.models.chain import Chain, constraints
+from bioner_fast.models.transitions import Chain, constraints
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train

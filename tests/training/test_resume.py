@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.step import Step
 from bioner_fast.training import loop
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task, write_vectors
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bioner_fast.errors import BionerError
+from bioner_fast.models.learning.step import Step
 from bioner_fast.temporary import hold
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 

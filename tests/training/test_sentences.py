@@ -11,9 +11,9 @@ import torch
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.features.batch import Features, Forms
 from bioner_fast.models.bundle import load_bundle
-from bioner_fast.training.averaging import Average
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.optimizer import Optimizer, linear_decay
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.sampling import TrainingText
 from bioner_fast.training.sentences import MixedSentenceBatches
 from bioner_fast.training.train import train

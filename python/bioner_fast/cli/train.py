@@ -131,8 +131,8 @@ def _train(values: dict[str, Any]) -> None:
     else:
         config = TrainConfig(**(RECOMMENDED | given))
 
+    from bioner_fast.models.learning.distributed import is_first
     from bioner_fast.training.loop import TrainingInterrupted
-    from bioner_fast.training.ranks import is_first
     from bioner_fast.training.train import train
 
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bioner_fast.models.base import Network
 from bioner_fast.models.engine import Engine, Ranges
+from bioner_fast.models.learning.step import Step
 
 # Settings of training that an architecture has unless it says otherwise: those of whole sentences.
 COURSE: Mapping[str, Any] = {
@@ -51,6 +52,8 @@ class Architecture:
         engine: prepares a network for inference on a CPU, from its precision, the ranges of its layers'
             values (for int8) and the threads; None where torch runs it.
         runs: whether the engine takes a network.
+        step: makes what takes steps of training, where the architecture has its own; arguments are those of
+            :func:`bioner_fast.models.registry.make_step`. None where gradients are left to autograd.
 
     Example:
         >>> Architecture(name="mine", network=Mine, build=build).settings["epochs"]  # doctest: +SKIP
@@ -69,6 +72,7 @@ class Architecture:
     check: Callable[[Any], None] = lambda settings: None
     engine: Callable[[Any, str, Ranges, int], Engine] | None = None
     runs: Callable[[Any], bool] = lambda network: True
+    step: Callable[..., Step] | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from bioner_fast.models.chain import constrained
+from bioner_fast.models.transitions import constrained
 from bioner_fast.ops import viterbi_decode
 
 if TYPE_CHECKING:

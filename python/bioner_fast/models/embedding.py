@@ -1,4 +1,4 @@
-"""Word vectors and capitalisation, side by side: the input of every tower."""
+"""Word vectors and capitalisation, side by side: the input of every encoder."""
 
 from __future__ import annotations
 

@@ -11,16 +11,22 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from bioner_fast.errors import UsageError
+from bioner_fast.log import logger
 from bioner_fast.models.architecture import Architecture
 from bioner_fast.models.base import Network
 from bioner_fast.models.engine import PRECISIONS, Engine, Ranges
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Optimizer
+from bioner_fast.models.learning.step import Step
 
 # One line for each architecture of the package.
 _OWN = {
@@ -136,6 +142,35 @@ def build_engine(
         engine = known.engine(network, precision, ranges or {}, threads)
     engine.observed = {} if observe and precision == "float32" else None
     return engine
+
+
+def make_step(
+    network: Network,
+    optimizer: Optimizer,
+    average: Average | None = None,
+    constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
+    processes: Processes | None = None,
+    *,
+    open_tags: Sequence[Tensor] = (),
+    size: int | None = None,
+    graphs: bool = False,
+) -> Step:
+    """The fastest step of training for a network.
+
+    Args:
+        network, optimizer, average, constraints, processes, open_tags: as for
+            :class:`bioner_fast.models.learning.step.Step`.
+        size: tokens of a batch (short ones apart); None if they vary.
+        graphs: whether steps on a GPU may be CUDA graphs.
+    """
+    known, processes = of(network), processes or Processes()
+    if known is None or known.step is None:
+        if graphs and network.embedding.words.is_cuda:
+            logger.info("no CUDA graph of the training step: this architecture has none")
+        return Step(network, optimizer, average, constraints, processes, open_tags)
+    return known.step(
+        network, optimizer, average, constraints, processes, open_tags=open_tags, size=size, graphs=graphs
+    )
 
 
 def _names() -> list[str]:

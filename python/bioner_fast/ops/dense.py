@@ -1,7 +1,7 @@
 """A dense layer's training in bfloat16: products, and a step that never stores its gradient.
 
 In AMX tiles or, without, by AVX512-BF16. CPU only, where :func:`available` says so;
-:class:`bioner_fast.training.window_step.WindowStep` composes them. ``csrc/training/dense/dense.h`` has the
+:class:`bioner_fast.models.windowed.step.WindowStep` composes them. ``csrc/training/dense/dense.h`` has the
 layouts.
 With weights W [O, I], inputs x [N, I] and y = x W^T [N, O]:
 

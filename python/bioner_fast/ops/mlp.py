@@ -1,7 +1,7 @@
 """A whole step of an MLP by SGD, as one native call.
 
 CPU only, where :func:`bioner_fast.ops.dense.available` says so; for
-:class:`bioner_fast.training.mlp_step.MlpStep`.
+:class:`bioner_fast.models.windowed.mlp_step.MlpStep`.
 """
 
 from __future__ import annotations

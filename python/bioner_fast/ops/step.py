@@ -1,6 +1,6 @@
 """What lies beside the matrix products of a training step, forward and backward, in native passes.
 
-CPU only; :class:`bioner_fast.training.window_step.WindowStep` composes them. ``T`` is float32 or float64,
+CPU only; :class:`bioner_fast.models.windowed.step.WindowStep` composes them. ``T`` is float32 or float64,
 ``G`` the type of a product's operands: ``T``, or bfloat16 beside float32. Gradients are written transposed
 too: the product that makes a weight's gradient reads them so.
 """

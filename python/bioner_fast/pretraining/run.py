@@ -26,13 +26,13 @@ from bioner_fast.files import atomic_write, sha256, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import FeatureSchema, save_bundle
 from bioner_fast.models.idcnn.network import IdcnnConfig, IdcnnNetwork
+from bioner_fast.models.learning.optimizer import Optimizer
 from bioner_fast.models.word_rows import STORED_PRECISIONS, rounded_rows
 from bioner_fast.pretraining.leaks import Unwanted, judged_texts
 from bioner_fast.pretraining.masked_words import Masked, MaskedWords, Rates, Targets, mask
 from bioner_fast.pretraining.text import find_texts, note, pools
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.loop import TrainingInterrupted, stop_signals
-from bioner_fast.training.optimizers import Optimizer
 
 # Sentences of other lengths, in tokens, are left out: headings, and what no splitter could split.
 LENGTHS = (5, 150)

@@ -20,23 +20,23 @@ from torch import Tensor
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead
-from bioner_fast.models.chain import constraints, first_illegal
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Optimizer, linear_decay
+from bioner_fast.models.learning.step import Step
+from bioner_fast.models.registry import make_step
+from bioner_fast.models.transitions import constraints, first_illegal
 from bioner_fast.training import first_phase
-from bioner_fast.training.averaging import Average
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig, parse_interval
 from bioner_fast.training.data import Prepared
 from bioner_fast.training.evaluation import Selector, score_devel
-from bioner_fast.training.judge import Judge
-from bioner_fast.training.make_step import make_step
+from bioner_fast.training.evaluator import Judge
 from bioner_fast.training.metrics import MetricsFile
-from bioner_fast.training.optimizers import Optimizer, linear_decay
 from bioner_fast.training.phases import Phase, plan_phases
 from bioner_fast.training.progress import Progress
-from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import draw_slice
 from bioner_fast.training.state import Position
-from bioner_fast.training.step import Step
 
 # Steps between looks at the loss: reading it makes a device wait.
 LOSS_EVERY = 50
@@ -61,7 +61,7 @@ class Trainer:
         heads: of the network, with their decoders.
         checkpoints: where states are saved.
         metrics: takes a line per evaluation.
-        ranks: the processes that train it together.
+        processes: the processes that train it together.
     """
 
     def __init__(
@@ -72,13 +72,13 @@ class Trainer:
         heads: Sequence[TaskHead],
         checkpoints: CheckpointFolder,
         metrics: MetricsFile,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        self.ranks = ranks or Ranks()
+        self.processes = processes or Processes()
         self.config, self.prepared, self.network, self.heads = config, prepared, network, heads
         self.checkpoints, self.metrics = checkpoints, metrics
         self.device = network.embedding.words.device
-        self.phases = plan_phases(config, prepared, self.ranks.size)
+        self.phases = plan_phases(config, prepared, self.processes.size)
         self.selector = Selector(config, prepared.tasks)
         self.at = Position()
         self.random = np.random.default_rng(config.seed)
@@ -95,7 +95,7 @@ class Trainer:
         self._unit, self._interval = parse_interval(config.checkpoint_every)
         self._saved_at: tuple[float, int] | None = None  # when and at which step; counts across epochs
         self.observer: Observer | None = None
-        beside = self.ranks.alone and self.device.type == "cpu"
+        beside = self.processes.alone and self.device.type == "cpu"
         self.judge: Judge[dict[str, Any]] = Judge(network, beside)
         self._judged: dict[str, Tensor] = {}
         self._spare: dict[str, Tensor] = {}  # memory of weights that were judged and are not the best
@@ -120,7 +120,10 @@ class Trainer:
                 self.at, self.shared = kept, True
                 self._next_phase()
             total = sum(self._steps(phase) for phase in self.phases)
-            with Progress(total, self.at.step, shown=self.ranks.first) as progress, stop_signals() as stop:
+            with (
+                Progress(total, self.at.step, shown=self.processes.first) as progress,
+                stop_signals() as stop,
+            ):
                 self._run(progress, stop)
         finally:
             self.judge.close()
@@ -143,7 +146,7 @@ class Trainer:
             self._settle(progress)
             self.at.phase, self.at.epoch = self.at.phase + 1, 0
             if self.at.phase < len(self.phases):
-                if self.first_phase is not None and self.ranks.first and self.at.phase == 1:
+                if self.first_phase is not None and self.processes.first and self.at.phase == 1:
                     first_phase.leave(self.first_phase, self._first_weights(), self.at, self.random)
                 self._next_phase()
         self.save()
@@ -189,7 +192,7 @@ class Trainer:
                 loss = self._read_losses(pending)
                 progress.update(label, len(pending), tokens, loss)
                 pending.clear()
-                self.ranks.look()
+                self.processes.poll()
                 self.trained_tokens, tokens = self.trained_tokens + tokens, 0
 
         for batch in batches.batches(plan, at.batch):  # type: ignore[arg-type]
@@ -199,8 +202,8 @@ class Trainer:
             if len(pending) == LOSS_EVERY:
                 look()
             if stop.is_set():
-                self.ranks.ask_to_stop()
-            if self.ranks.stopping:
+                self.processes.ask_to_stop()
+            if self.processes.stopping:
                 look()
                 self.save()
                 raise TrainingInterrupted(
@@ -217,7 +220,7 @@ class Trainer:
         """The phase's, kept from epoch to epoch: it may hold a CUDA graph."""
         if self._step is None or self._step.optimizer is not self.optimizer:
             self._step = make_step(
-                self.network, self.optimizer, self.average, self.constraints, self.ranks,
+                self.network, self.optimizer, self.average, self.constraints, self.processes,
                 open_tags=[task.open for task in self.prepared.tasks],
                 size=phase.step_size, graphs=self.config.cuda_graphs == "auto",
             )  # fmt: skip
@@ -290,7 +293,7 @@ class Trainer:
             at.waited += last_phase
         at.history.append(record)
         speed = self.trained_tokens / self.seconds if self.seconds else 0.0
-        if self.ranks.first:
+        if self.processes.first:
             self.metrics.write(at.history)
         shown = ", ".join(f"{name} {_headline(facts)}" for name, facts in record["devel"].items())
         if progress is not None:
@@ -381,7 +384,7 @@ class Trainer:
         self._settle()
         at = self.at
         self._saved_at = (time.monotonic(), at.step)
-        if not self.ranks.first:
+        if not self.processes.first:
             return
         random = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
@@ -401,7 +404,7 @@ class Trainer:
             "step": at.step,
             "position": asdict(at),
             "random": self.random.bit_generator.state,
-            "processes": self.ranks.size,
+            "processes": self.processes.size,
             "data": self._data(),
         }
         self.checkpoints.save(facts, tensors)
@@ -427,10 +430,10 @@ class Trainer:
     def load(self) -> None:
         """Go on from the checkpoint."""
         facts, groups = self.checkpoints.load()
-        if (started := facts.get("processes", 1)) != self.ranks.size:
+        if (started := facts.get("processes", 1)) != self.processes.size:
             raise UsageError(
-                f"--resume: the run was started with {started} processes, this is one of {self.ranks.size}; "
-                "their number fixes its batches"
+                f"--resume: the run was started with {started} processes, this is one of "
+                f"{self.processes.size}; their number fixes its batches"
             )
         for name, digest in self._data().items():
             if facts.get("data", {}).get(name, digest) != digest:
@@ -461,7 +464,7 @@ class Trainer:
             torch.cuda.set_rng_state(random["cuda"], self.device)
         best = groups.get(f"best-{at.best_step}", {})
         self.best = {name: value.to(self.device) for name, value in best.items()}
-        if self.ranks.first:
+        if self.processes.first:
             self.metrics.write(at.history)
 
 

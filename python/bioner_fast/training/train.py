@@ -22,6 +22,7 @@ from bioner_fast.models.base import Network
 from bioner_fast.models.bundle import TaskHead, add_provenance, save_bundle
 from bioner_fast.models.decoders import decoder_tables
 from bioner_fast.models.device import choose_device
+from bioner_fast.models.learning.distributed import Processes, connected
 from bioner_fast.models.product import on_gpus
 from bioner_fast.tagging.evaluate import score_corpus
 from bioner_fast.tagging.measure import adopt_precisions, measure_precisions
@@ -35,7 +36,6 @@ from bioner_fast.training.folder import RunFolder
 from bioner_fast.training.initial import Origin, start_from
 from bioner_fast.training.loop import Observer, Trainer
 from bioner_fast.training.metrics import MetricsFile
-from bioner_fast.training.ranks import Ranks, processes
 
 # What may differ between a run and its continuation.
 _FREE = {"out", "checkpoint_every"}
@@ -80,7 +80,7 @@ def train(
     """Train and write ``config.out``: ``model/``, ``config.toml``, ``metrics.jsonl``, ``predictions/``.
 
     One step is selected on devel; test is scored once, with the saved bundle. Processes that ``torchrun``
-    started train together (see ``training.ranks``); the first one writes.
+    started train together (see ``models.learning.distributed``); the first one writes.
 
     Args:
         config: settings; what is None takes its default.
@@ -121,13 +121,17 @@ def train(
     devices = [device] if device.type == "cuda" else []
     torch.set_num_threads(config.threads or threads_before)
     try:
-        with processes(device) as ranks, folder.held(ranks.first), torch.random.fork_rng(devices=devices):
+        with (
+            connected(device) as processes,
+            folder.held(processes.first),
+            torch.random.fork_rng(devices=devices),
+        ):
             if resume and folder.finished():
                 logger.info("%s is complete already", folder.path)
                 return _read_result(folder)
-            writes = ranks.first and not resume
+            writes = processes.first and not resume
             starting = folder.starting(config, force=force) if writes else nullcontext()
-            return _train(config, folder, device, began, starting, ranks, observer, first_phase)
+            return _train(config, folder, device, began, starting, processes, observer, first_phase)
     finally:
         torch.set_num_threads(threads_before)
 
@@ -138,26 +142,26 @@ def _train(
     device: torch.device,
     began: float,
     starting: AbstractContextManager[None],
-    ranks: Ranks,
+    processes: Processes,
     observer: Observer | None,
     first_phase: Path | None,
 ) -> TrainResult:
     with starting:
-        prepared, network, trainer, origin = _build(config, folder, device, ranks)
-        silver = _silver_tasks(config, ranks)
-        if config.fit == "train+devel" and not ranks.alone:
+        prepared, network, trainer, origin = _build(config, folder, device, processes)
+        silver = _silver_tasks(config, processes)
+        if config.fit == "train+devel" and not processes.alone:
             raise UsageError("--fit train+devel: not with several processes")
     chosen = None
     if config.fit == "train+devel":
         chosen = _select(config, folder)
         first = RunFolder(folder.selection).silver / "model" if silver else None
-        prepared, network, trainer, origin = _build(chosen.config, folder, device, ranks, first)
+        prepared, network, trainer, origin = _build(chosen.config, folder, device, processes, first)
     elif silver:
         first = _silver_phase(config, folder, silver)
-        prepared, network, trainer, origin = _build(config, folder, device, ranks, first)
+        prepared, network, trainer, origin = _build(config, folder, device, processes, first)
     trainer.observer = observer
     trainer.first_phase = first_phase if can_share(config) else None
-    ranks.wait()  # for the first one to clear the folder
+    processes.wait()  # for the first one to clear the folder
     rule = trainer.selector.rule if chosen is None else chosen.rule
     logger.info("%s", rule)
     if folder.checkpoints.exists():
@@ -165,8 +169,8 @@ def _train(
         logger.info("going on from step %d", trainer.at.step)
     with on_gpus(tf32=config.precision == "tf32") if device.type == "cuda" else nullcontext():
         trainer.run()
-    if not ranks.first:
-        ranks.wait()
+    if not processes.first:
+        processes.wait()
         return _read_result(folder)
     facts = {
         "config": json.loads(json.dumps(_set_values(config))),
@@ -175,7 +179,7 @@ def _train(
         "selection": rule,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "processes": ranks.size,
+        "processes": processes.size,
         "devel": trainer.at.best_scores,
         **({} if origin is None else {"init_from": asdict(origin)}),
     }
@@ -208,7 +212,7 @@ def _train(
     add_provenance(folder.model, {"scores": scores})
     write_json(folder.result, result.to_json())
     folder.close()
-    ranks.wait()
+    processes.wait()
     return result
 
 
@@ -228,7 +232,7 @@ def _go_on(trainer: Trainer, folder: RunFolder) -> None:
         ) from error
 
 
-def _silver_tasks(config: TrainConfig, ranks: Ranks) -> tuple[str, ...]:
+def _silver_tasks(config: TrainConfig, processes: Processes) -> tuple[str, ...]:
     """The folders of ``--silver`` that belong to the run's tasks.
 
     Raises:
@@ -236,7 +240,7 @@ def _silver_tasks(config: TrainConfig, ranks: Ranks) -> tuple[str, ...]:
     """
     if config.silver is None:
         return ()
-    if not ranks.alone:
+    if not processes.alone:
         raise UsageError("--silver: not with several processes; train on it alone first, then --init-from")
     names = [task_name(task) for task in config.tasks]
     found = tuple(
@@ -299,7 +303,7 @@ def _build(
     config: TrainConfig,
     folder: RunFolder,
     device: torch.device,
-    ranks: Ranks,
+    processes: Processes,
     silver: Path | None = None,
 ) -> tuple[Prepared, Network, Trainer, Origin | None]:
     """All that comes before the first step; reads the data and writes nothing."""
@@ -328,7 +332,7 @@ def _build(
         for task in prepared.tasks
     )
     metrics = MetricsFile(folder.metrics)
-    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, metrics, ranks)
+    trainer = Trainer(config, prepared, network, heads, folder.checkpoints, metrics, processes)
     return prepared, network, trainer, origin
 
 

@@ -26,10 +26,10 @@ from bioner_fast.features.vocabulary import UNKNOWN_ROW
 from bioner_fast.features.word_forms import AFFIX_COLUMNS, AFFIX_ROWS, CHARACTERS
 from bioner_fast.models.base import Network, added
 from bioner_fast.models.batch import Batch
-from bioner_fast.models.chain import Chain
 from bioner_fast.models.embedding import TokenEmbedding
 from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
 from bioner_fast.models.product import dropout, linear
+from bioner_fast.models.transitions import Chain
 from bioner_fast.ops import gated
 
 # Mean length that word vectors are scaled to.

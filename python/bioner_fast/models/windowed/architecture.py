@@ -7,8 +7,8 @@ from typing import Any
 from bioner_fast.errors import UsageError
 from bioner_fast.models.architecture import Architecture, Sizes
 from bioner_fast.models.windowed.engine import WindowEngine
+from bioner_fast.models.windowed.make_step import make_window_step
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
 
 
 def _build(settings: Any, sizes: Sizes) -> TaggingNetwork:
@@ -27,9 +27,8 @@ def _build(settings: Any, sizes: Sizes) -> TaggingNetwork:
             tune_words=bool(settings.tune_vectors),
         )
     )
-    for tower in network.towers:
-        assert isinstance(tower, Tower)
-        tower.batch_mask = settings.dropout_mask == "batch"
+    for encoder in network.encoders:
+        encoder.batch_mask = settings.dropout_mask == "batch"
     return network
 
 
@@ -60,6 +59,7 @@ CNN = Architecture(
         "optimizer": "adam", "learning_rate": 1e-4, "batch_size": 200, "decoder": "argmax", **_PLAIN,
     },
     sentences=False,
+    step=make_window_step,
     noun="a cnn",
     kind="window network (cnn, mlp)",
     named=False,
@@ -76,6 +76,7 @@ MLP = Architecture(
         "optimizer": "sgd", "learning_rate": 0.1, "batch_size": 50, "decoder": "viterbi", **_PLAIN,
     },
     sentences=False,
+    step=make_window_step,
     noun="an mlp",
     kind="window network (cnn, mlp)",
     named=False,

@@ -20,9 +20,9 @@ from bioner_fast.models.engine import (
     fill_table,
     pad_rows,
 )
+from bioner_fast.models.windowed.encoder import Encoder
 from bioner_fast.models.windowed.layout import PADDING_CAPS, PADDING_ROW
 from bioner_fast.models.windowed.network import TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.ops import infer
 
 # Elements of a filter group that a product reads are multiples of it: 4 bytes of int8.
@@ -37,26 +37,26 @@ class _Layer:
     rows: int
 
 
-class _TowerEngine:
-    """One tower. Its first layer is a sum of table rows: filters at a position, or units of a window."""
+class _EncoderEngine:
+    """One encoder. Its first layer is a sum of table rows: filters at a position, or units of a window."""
 
-    def __init__(self, tower: Tower, name: str, precision: str, ranges: Ranges) -> None:
+    def __init__(self, encoder: Encoder, name: str, precision: str, ranges: Ranges) -> None:
         self.name, self.precision = name, precision
-        self.widths = tuple(sorted(tower.widths))
+        self.widths = tuple(sorted(encoder.widths))
         if self.widths:
             # Groups by ascending width: what a position offers to a window is the beginning of its row.
-            order = sorted(range(len(tower.widths)), key=lambda k: tower.widths[k])
-            self.columns = tower.filters
-            parts = [tower.kernels[k] for k in order]  # [filters, taps, dim]
-            biases = [tower.biases[k] for k in order]
-            hidden = list(tower.hidden)
+            order = sorted(range(len(encoder.widths)), key=lambda k: encoder.widths[k])
+            self.columns = encoder.filters
+            parts = [encoder.kernels[k] for k in order]  # [filters, taps, dim]
+            biases = [encoder.biases[k] for k in order]
+            hidden = list(encoder.hidden)
         else:
-            first = tower.hidden[0]
+            first = encoder.hidden[0]
             assert isinstance(first, torch.nn.Linear)
             self.columns = first.out_features
-            parts = [first.weight.view(self.columns, tower.window, tower.dim)]
+            parts = [first.weight.view(self.columns, encoder.window, encoder.dim)]
             biases = [first.bias]
-            hidden = list(tower.hidden)[1:]
+            hidden = list(encoder.hidden)[1:]
         width = infer.padded(self.columns)
         self.groups, self.width = len(parts), width
         self.group_columns = -(-self.columns // _GROUP) * _GROUP
@@ -64,7 +64,7 @@ class _TowerEngine:
         products = torch.cat([pad_rows(part, width).transpose(0, 1) for part in parts])
         self.parts = len(products)
         self.products = infer.pack(
-            products.reshape(-1, tower.dim), torch.zeros(self.parts * width), [tower.dim], "float32"
+            products.reshape(-1, encoder.dim), torch.zeros(self.parts * width), [encoder.dim], "float32"
         )
         self.part_norms = products.norm(dim=2)
         self.taps = torch.tensor([part.shape[1] for part in parts], dtype=torch.int32)
@@ -72,9 +72,9 @@ class _TowerEngine:
         self.bias = torch.cat([pad_rows(bias, width) for bias in biases]).contiguous()
         # Bytes of an output row: groups side by side, and room for the last vector of the last one.
         self.row = (self.groups - 1) * self.group_columns + width
-        self._layers(tower, hidden, ranges)
+        self._layers(encoder, hidden, ranges)
 
-    def _layers(self, tower: Tower, hidden: list[torch.nn.Module], ranges: Ranges) -> None:
+    def _layers(self, encoder: Encoder, hidden: list[torch.nn.Module], ranges: Ranges) -> None:
         """Pack the layers behind the first."""
         self.layers: list[_Layer] = []
         self.quantisations: list[infer.Quantisation | None] = []
@@ -82,7 +82,7 @@ class _TowerEngine:
         for number, layer in enumerate(hidden):
             assert isinstance(layer, torch.nn.Linear)
             if number == 0 and self.widths:
-                weight, segments = self._window_weight(tower, layer.weight)
+                weight, segments = self._window_weight(encoder, layer.weight)
                 used = self.groups * self.group_columns
             else:
                 used = infer.padded(layer.in_features)
@@ -105,18 +105,18 @@ class _TowerEngine:
             self.layers.append(_Layer(packed, len(segments)))
             self.out_width = rows
 
-    def _window_weight(self, tower: Tower, weight: Tensor) -> tuple[Tensor, list[int]]:
+    def _window_weight(self, encoder: Encoder, weight: Tensor) -> tuple[Tensor, list[int]]:
         """A hidden layer over a window of filter outputs, its columns by position, then group."""
         places: dict[tuple[int, int], Tensor] = {}
         at = 0
-        for k, w in enumerate(tower.widths):
-            rank = sorted(range(len(tower.widths)), key=lambda j: tower.widths[j]).index(k)
-            for position in range(tower.window - w + 1):
-                part = weight[:, at : at + tower.filters]
-                places[position, rank] = F.pad(part, (0, self.group_columns - tower.filters))
-                at += tower.filters
+        for k, w in enumerate(encoder.widths):
+            rank = sorted(range(len(encoder.widths)), key=lambda j: encoder.widths[j]).index(k)
+            for position in range(encoder.window - w + 1):
+                part = weight[:, at : at + encoder.filters]
+                places[position, rank] = F.pad(part, (0, self.group_columns - encoder.filters))
+                at += encoder.filters
         columns, segments = [], []
-        for position in range(tower.window - self.widths[0] + 1):
+        for position in range(encoder.window - self.widths[0] + 1):
             groups = [places[position, g] for g in range(self.groups) if (position, g) in places]
             columns += groups
             segments.append(len(groups) * self.group_columns)
@@ -134,47 +134,49 @@ class WindowEngine(Engine):
             shape.window,
             shape.caps_classes,
         )
-        self._towers = []
-        for number, tower in enumerate(network.towers):
-            assert isinstance(tower, Tower)
-            self._towers.append(_TowerEngine(tower, str(number), precision, ranges))
-        self._taps = [infer.Taps(tower.taps, tower.bias, self._scale(tower)) for tower in self._towers]
+        self._encoders = []
+        for number, encoder in enumerate(network.encoders):
+            self._encoders.append(_EncoderEngine(encoder, str(number), precision, ranges))
+        self._taps = [
+            infer.Taps(encoder.taps, encoder.bias, self._scale(encoder)) for encoder in self._encoders
+        ]
         self._steps = [
             # A group's for each of its parts.
-            None if taps.scale is None else taps.scale.view(tower.groups, -1)[tower.group_of_part].view(-1)
-            for tower, taps in zip(self._towers, self._taps, strict=True)
+            None
+            if taps.scale is None
+            else taps.scale.view(encoder.groups, -1)[encoder.group_of_part].view(-1)
+            for encoder, taps in zip(self._encoders, self._taps, strict=True)
         ]
         self._heads = self._pack_heads(network)
         size = 4 if precision == "float32" else 2
-        sizes = {t.name: t.parts * t.width * size for t in self._towers}
+        sizes = {t.name: t.parts * t.width * size for t in self._encoders}
         self._cache = RowCache(
             lambda n: {name: torch.empty(n, size, dtype=torch.uint8) for name, size in sizes.items()},
             sum(sizes.values()),
         )
 
-    def _scale(self, tower: _TowerEngine) -> Tensor | None:
+    def _scale(self, encoder: _EncoderEngine) -> Tensor | None:
         """Int16 steps that no product of an embedded token and a filter can exceed."""
         if self.precision == "float32":
             return None
         squares = self._embedding.words.norm(dim=1).max() ** 2
         if self._embedding.caps is not None:
             squares = squares + self._embedding.caps.norm(dim=1).max() ** 2
-        bound = tower.part_norms * squares.sqrt()
-        per_group = [part.amax(0) for part in torch.split(bound, tower.taps.tolist())]
+        bound = encoder.part_norms * squares.sqrt()
+        per_group = [part.amax(0) for part in torch.split(bound, encoder.taps.tolist())]
         return (torch.cat(per_group) / 32766).clamp_min(1e-30).contiguous()
 
     def _pack_heads(self, network: TaggingNetwork) -> infer.Weights:
-        """All heads over the outputs of all towers side by side."""
-        starts = np.cumsum([0, *(tower.out_width for tower in self._towers)])
+        """All heads over the outputs of all encoders side by side."""
+        starts = np.cumsum([0, *(encoder.out_width for encoder in self._encoders)])
         rows = []
-        for head, inputs in zip(network.heads, network.inputs, strict=True):
-            assert isinstance(head, torch.nn.Linear)
+        for head, inputs in zip(network.linear_heads, network.inputs, strict=True):
             weight = head.weight.new_zeros(head.out_features, int(starts[-1]))
             given = torch.split(head.weight, head.in_features // len(inputs), 1)
-            for tower, part in zip(inputs, given, strict=True):
-                weight[:, starts[tower] : starts[tower] + part.shape[1]] = part
+            for encoder, part in zip(inputs, given, strict=True):
+                weight[:, starts[encoder] : starts[encoder] + part.shape[1]] = part
             rows.append(weight)
-        bias = torch.cat([head.bias for head in network.heads if isinstance(head, torch.nn.Linear)])
+        bias = torch.cat([head.bias for head in network.linear_heads])
         padded = infer.padded(len(bias))
         return infer.pack(
             pad_rows(torch.cat(rows), padded), pad_rows(bias, padded), [int(starts[-1])], "float32"
@@ -204,8 +206,8 @@ class WindowEngine(Engine):
         words = torch.from_numpy(keys // self._caps_classes)
         embedded = self._embedding(words, torch.from_numpy(keys % self._caps_classes))
         rows = slice(first, first + len(keys))
-        for tower, steps in zip(self._towers, self._steps, strict=True):
-            fill_table(embedded, tower.products, steps, tables[tower.name][rows], self.threads)
+        for encoder, steps in zip(self._encoders, self._steps, strict=True):
+            fill_table(embedded, encoder.products, steps, tables[encoder.name][rows], self.threads)
 
     def log_probabilities(self, placed: Placed, start: int, stop: int, offsets: Ints) -> Tensor:
         """See :meth:`Engine.log_probabilities`."""
@@ -218,14 +220,14 @@ class WindowEngine(Engine):
         index[starts + margin] = placed.rows[start:stop]
         text = torch.from_numpy(index)
         hidden = [
-            self._run(tower, taps, placed.tables[tower.name], text, total, starts)
-            for tower, taps in zip(self._towers, self._taps, strict=True)
+            self._run(encoder, taps, placed.tables[encoder.name], text, total, starts)
+            for encoder, taps in zip(self._encoders, self._taps, strict=True)
         ]
         return self._classify(hidden[0] if len(hidden) == 1 else torch.cat(hidden, 1), self._heads)
 
     def _run(
         self,
-        tower: _TowerEngine,
+        encoder: _EncoderEngine,
         taps: infer.Taps,
         table: Tensor,
         text: Tensor,
@@ -234,30 +236,30 @@ class WindowEngine(Engine):
     ) -> Tensor:
         """Float32 [n, out_width]."""
         n = len(starts)
-        finish = infer.Finish("relu", groups=tower.groups, group_columns=tower.group_columns)
-        if tower.layers:
-            finish.next = torch.empty(total, tower.row * infer.SIZES[self.precision], dtype=torch.uint8)
-            finish.next_precision, finish.quantisation = self.precision, tower.quantisations[0]
+        finish = infer.Finish("relu", groups=encoder.groups, group_columns=encoder.group_columns)
+        if encoder.layers:
+            finish.next = torch.empty(total, encoder.row * infer.SIZES[self.precision], dtype=torch.uint8)
+            finish.next_precision, finish.quantisation = self.precision, encoder.quantisations[0]
         else:
-            finish.out = torch.empty(total, tower.out_width)
+            finish.out = torch.empty(total, encoder.out_width)
         infer.table_sum(table, text, total, 1, taps, finish, self.threads)
-        if not tower.layers:
+        if not encoder.layers:
             assert finish.out is not None
             return finish.out.index_select(0, torch.from_numpy(starts).long())
         values = finish.next
         first = torch.from_numpy(starts)[:, None]
-        for number, layer in enumerate(tower.layers):
+        for number, layer in enumerate(encoder.layers):
             assert values is not None
-            self._observe(f"{tower.name}.{number}", values)
+            self._observe(f"{encoder.name}.{number}", values)
             if number:
                 first = torch.arange(n, dtype=torch.int32)[:, None]
             index = (first + torch.arange(layer.rows, dtype=torch.int32)).contiguous()
             width = len(layer.weights.bias)
             finish = infer.Finish("relu", group_columns=width)
-            if number + 1 < len(tower.layers):
+            if number + 1 < len(encoder.layers):
                 finish.next = torch.empty(n, width * infer.SIZES[self.precision], dtype=torch.uint8)
                 finish.next_precision = self.precision
-                finish.quantisation = tower.quantisations[number + 1]
+                finish.quantisation = encoder.quantisations[number + 1]
             else:
                 finish.out = torch.empty(n, width)
             infer.linear(values, index, layer.weights, finish, self.threads)

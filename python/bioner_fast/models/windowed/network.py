@@ -1,4 +1,4 @@
-"""The published networks: an embedding, one or two towers, a linear head per task."""
+"""The published networks: an embedding, one or two encoders, a linear head per task."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bioner_fast.features.batch import Features
 from bioner_fast.models.base import Network
 from bioner_fast.models.embedding import TokenEmbedding
+from bioner_fast.models.windowed.encoder import Encoder, glorot_
 from bioner_fast.models.windowed.layout import id_windows, padded_text
-from bioner_fast.models.windowed.tower import Tower, glorot_
 
 SHARINGS = ("single", "multi-output", "dependent")
 
@@ -26,8 +26,8 @@ class NetworkConfig:
         tasks: name and number of tags of each task, in order.
         rows: rows of the word table.
         word_dim: its width.
-        sharing: ``single``, ``multi-output`` (one tower, a head per task) or ``dependent`` (two tasks,
-            each with a tower; the second head sees both).
+        sharing: ``single``, ``multi-output`` (one encoder, a head per task) or ``dependent`` (two tasks,
+            each with an encoder; the second head sees both).
         window: positions of a window, odd.
         filter_widths: widths of the convolutions; empty for an MLP.
         filters: filters per width.
@@ -109,8 +109,9 @@ class TaggingNetwork(Network):
         self.embedding = TokenEmbedding(
             shape.rows, shape.word_dim, shape.caps_dim, shape.caps_classes, shape.tune_words
         )
+        # Saved weights call them towers.
         self.towers = nn.ModuleList(
-            Tower(
+            Encoder(
                 self.embedding.dim,
                 shape.window,
                 shape.filter_widths,
@@ -120,12 +121,12 @@ class TaggingNetwork(Network):
             )
             for _ in range(2 if shape.sharing == "dependent" else 1)
         )
-        # Which towers each head sees. The dependent head reads both.
+        # Which encoders each head sees. The dependent head reads both.
         self.inputs = [(0,) for _ in shape.tasks] if shape.sharing != "dependent" else [(0,), (0, 1)]
-        width = self._tower(0).out_features
+        width = self.encoders[0].out_features
         self.heads = nn.ModuleList(
-            nn.Linear(width * len(towers), tags)
-            for (_, tags), towers in zip(shape.tasks, self.inputs, strict=True)
+            nn.Linear(width * len(encoders), tags)
+            for (_, tags), encoders in zip(shape.tasks, self.inputs, strict=True)
         )
 
     @classmethod
@@ -141,10 +142,9 @@ class TaggingNetwork(Network):
     def reset(self, generator: torch.Generator | None = None) -> None:
         """Draw every weight anew."""
         self.embedding.reset(generator)
-        for index in range(len(self.towers)):
-            self._tower(index).reset(generator)
-        for index in range(len(self.heads)):
-            head = self._head(index)
+        for encoder in self.encoders:
+            encoder.reset(generator)
+        for head in self.linear_heads:
             glorot_(head.weight, head.in_features, head.out_features, generator)
             nn.init.zeros_(head.bias)
 
@@ -157,26 +157,28 @@ class TaggingNetwork(Network):
             self._low_words = words.to(dtype)
         return self._low_words
 
-    def _tower(self, index: int) -> Tower:
-        tower = self.towers[index]
-        assert isinstance(tower, Tower)
-        return tower
+    @property
+    def encoders(self) -> list[Encoder]:
+        """One for each task of dependent sharing, else one."""
+        return [encoder for encoder in self.towers if isinstance(encoder, Encoder)]
 
-    def _head(self, index: int) -> nn.Linear:
-        head = self.heads[index]
-        assert isinstance(head, nn.Linear)
-        return head
+    @property
+    def linear_heads(self) -> list[nn.Linear]:
+        """The heads, by task."""
+        return [head for head in self.heads if isinstance(head, nn.Linear)]
 
     def part_logits(
         self, features: Features, tokens: slice | Tensor, parts: Sequence[tuple[int, slice | None]]
     ) -> list[Tensor]:
         """Logits of heads for some tokens: a slice takes the packed form, token numbers the gathered form."""
-        hidden = self.hidden(features, tokens, {tower for head, _ in parts for tower in self.inputs[head]})
+        hidden = self.hidden(
+            features, tokens, {encoder for head, _ in parts for encoder in self.inputs[head]}
+        )
         return [self.logits(hidden, head, rows) for head, rows in parts]
 
     def learning(self, heads: Sequence[int]) -> dict[str, Tensor]:
-        """The heads, the towers they see, and the capitalisation embedding."""
-        learns = {f"towers.{tower}" for head in heads for tower in self.inputs[head]}
+        """The heads, the encoders they see, and the capitalisation embedding."""
+        learns = {f"towers.{encoder}" for head in heads for encoder in self.inputs[head]}
         learns |= {f"heads.{head}" for head in heads} | {"embedding.caps"}
         return {
             name: value
@@ -185,29 +187,29 @@ class TaggingNetwork(Network):
         }
 
     def hidden(
-        self, features: Features, tokens: slice | Tensor | None, towers: set[int]
+        self, features: Features, tokens: slice | Tensor | None, encoders: set[int]
     ) -> dict[int, Tensor]:
-        """Outputs [n, out_features] of the towers asked for (see :meth:`part_logits`)."""
+        """Outputs [n, out_features] of the encoders asked for (see :meth:`part_logits`)."""
         window = self.shape.window
         product = self.product
         if isinstance(tokens, Tensor):
             words, caps = id_windows(features, window)
             words, caps = words.index_select(0, tokens), caps.index_select(0, tokens)
             embedded = self.embedding(words.view(-1), caps.view(-1)).view(len(tokens), -1)
-            return {index: self._tower(index).gathered(embedded, product) for index in sorted(towers)}
+            return {index: self.encoders[index].gathered(embedded, product) for index in sorted(encoders)}
         start, stop = (0, len(features)) if tokens is None else (tokens.start, tokens.stop)
         if stop <= start:
-            empty = self.embedding.words.new_empty(0, self._tower(0).out_features)
-            return dict.fromkeys(sorted(towers), empty)
+            empty = self.embedding.words.new_empty(0, self.encoders[0].out_features)
+            return dict.fromkeys(sorted(encoders), empty)
         words, caps, starts = padded_text(features, window).rows(start, stop, window)
         if self.shape.filter_widths:
-            rows = self.embedding.runs(words, caps, *self._tower(0).run)
+            rows = self.embedding.runs(words, caps, *self.encoders[0].run)
         else:
             rows = self.embedding(words, caps)
-        return {index: self._tower(index).packed(rows, starts, product) for index in sorted(towers)}
+        return {index: self.encoders[index].packed(rows, starts, product) for index in sorted(encoders)}
 
     def logits(self, hidden: Mapping[int, Tensor], head: int, rows: slice | None = None) -> Tensor:
-        """One head on the towers' outputs; ``rows`` takes a part of them."""
-        parts = [hidden[tower] if rows is None else hidden[tower][rows] for tower in self.inputs[head]]
-        result: Tensor = self._head(head)(parts[0] if len(parts) == 1 else torch.cat(parts, 1))
+        """One head on the encoders' outputs; ``rows`` takes a part of them."""
+        parts = [hidden[encoder] if rows is None else hidden[encoder][rows] for encoder in self.inputs[head]]
+        result: Tensor = self.linear_heads[head](parts[0] if len(parts) == 1 else torch.cat(parts, 1))
         return result

@@ -10,15 +10,15 @@ from torch import Tensor
 
 from bioner_fast.features.batch import Features
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.optimizer import Optimizer
+from bioner_fast.models.learning.step import Step
+from bioner_fast.models.registry import make_step
+from bioner_fast.models.windowed.mlp_step import MlpStep
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
+from bioner_fast.models.windowed.step import NATIVE_TAGS, WindowStep
 from bioner_fast.ops import dense, products
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.make_step import make_step
-from bioner_fast.training.mlp_step import MlpStep
-from bioner_fast.training.optimizers import Optimizer
 from bioner_fast.training.sampling import TrainingText
-from bioner_fast.training.step import Step
-from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 
 N = 300
 BOUNDS = (0, 130, N)  # two corpora
@@ -113,7 +113,7 @@ def test_clipping_and_weight_decay() -> None:
 
 
 def test_a_phase_trains_its_own_heads_only() -> None:
-    """The first phase of a dependent run leaves the second tower and head alone."""
+    """The first phase of a dependent run leaves the second encoder and head alone."""
     net = network("cnn", "dependent", (11,)).double()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     step = make_step(net, optimizer(net, "adam", (0,)))
@@ -145,7 +145,7 @@ def test_sparse_products_are_those_of_all_values(
     nets = [network("cnn", "multi-output", hidden, 0.75, 40).double() for _ in range(2)]
     made = []
     for net, share in zip(nets, (0.75, 0.76), strict=True):
-        monkeypatch.setattr("bioner_fast.training.window_step.SPARSE_SHARE", share)
+        monkeypatch.setattr("bioner_fast.models.windowed.step.SPARSE_SHARE", share)
         torch.manual_seed(3)
         step = make_step(net, optimizer(net, "adam"))
         for number in range(5):
@@ -206,12 +206,12 @@ def test_dropout_drops_its_share() -> None:
     net = network("cnn", "multi-output", (400,), 0.75)
     step = make_step(net, optimizer(net, "sgd"))
     assert isinstance(step, WindowStep)
-    for layer in net.towers[0].hidden:  # type: ignore[union-attr]
+    for layer in net.encoders[0].hidden:  # type: ignore[union-attr]
         torch.nn.init.zeros_(layer.weight)
         torch.nn.init.ones_(layer.bias)
     hidden: list[Tensor] = []
-    forward = step.towers[0].forward
-    step.towers[0].forward = lambda inputs: hidden.append(forward(inputs)) or hidden[-1]  # type: ignore[func-returns-value, method-assign]
+    forward = step.encoders[0].forward
+    step.encoders[0].forward = lambda inputs: hidden.append(forward(inputs)) or hidden[-1]  # type: ignore[func-returns-value, method-assign]
     step.gradients(text().contiguous(0, 100))
     kept = hidden[0] != 0
     assert float(kept.float().mean()) == pytest.approx(0.25, abs=0.02)
@@ -313,7 +313,7 @@ def test_which_heads_of_an_mlp_take_one_call() -> None:
         return set(step.known)
 
     assert known() == {0, 1}
-    assert known(sharing="dependent") == {0}  # the second reads two towers
+    assert known(sharing="dependent") == {0}  # the second reads two encoders
     assert known(kind="adam") == known(hidden=(40, 33)) == set()
     net = network("mlp", "multi-output", (40,))
     step = make_step(net, optimizer(net, "sgd"))
@@ -360,7 +360,7 @@ def test_heads_with_many_tags(arch: str) -> None:
 def test_other_networks_take_the_other_step(change: str) -> None:
     net = network("cnn", "multi-output", (11,), 0.5)
     net.embedding.tune_words = change == "tunes"
-    net.towers[0].batch_mask = change == "batch mask"  # type: ignore[assignment]
+    net.encoders[0].batch_mask = change == "batch mask"  # type: ignore[assignment]
     assert type(make_step(net, optimizer(net, "adam"))) is Step
 
 

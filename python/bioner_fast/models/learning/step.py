@@ -8,10 +8,10 @@ from torch import Tensor
 
 from bioner_fast.models.base import Network
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Gradient, Optimizer
 from bioner_fast.ops import dense
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.optimizers import Gradient, Optimizer
-from bioner_fast.training.ranks import Ranks
 
 
 class Step:
@@ -21,7 +21,7 @@ class Step:
         network: in training mode.
         optimizer: of its parameters.
         average: of the same; updated after each step.
-        ranks: the processes that share the batches.
+        processes: the processes that share the batches.
         constraints: per head what its tag scheme allows, where the loss is that of a CRF; None for a softmax.
         open_tags: per head bool [J, K], the tags that codes K, K + 1, ... leave possible; only with a CRF.
 
@@ -36,12 +36,12 @@ class Step:
         optimizer: Optimizer,
         average: Average | None = None,
         constraints: Sequence[tuple[Tensor, Tensor, Tensor]] | None = None,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
         open_tags: Sequence[Tensor] = (),
     ) -> None:
         self.network, self.optimizer, self.average = network, optimizer, average
         self.open_tags = open_tags
-        self.ranks = ranks or Ranks()
+        self.processes = processes or Processes()
         self.constraints = constraints
 
     def __call__(self, batch: Batch) -> Tensor:
@@ -50,7 +50,7 @@ class Step:
         Returns:
             Its mean loss, a scalar on the device: of a token, or with a CRF of a sentence.
         """
-        total = self._learn(self.ranks.share(batch))
+        total = self._learn(self.processes.share(batch))
         if self.average is not None:
             self.average.update(self.optimizer.steps)
         return total
@@ -59,14 +59,14 @@ class Step:
         """Learn from a process's share of a batch, which may be empty; the mean loss of the whole batch."""
         loss, gradients, rows = self.gradients(batch) if batch.size > 0 else (None, None, None)
         parameters = self.optimizer.parameters
-        if gradients is not None and not self.ranks.alone:
+        if gradients is not None and not self.processes.alone:
             for name, value in parameters.items():
                 grad = gradients.get(name)
                 assert not isinstance(grad, dense.WeightGradient)  # WindowStep: with one process only
                 value.grad = None if grad is None else grad.to(value.dtype)
             gradients = None
-        total = self.ranks.add_gradients(list(parameters.values()), loss)
-        self.optimizer.step(self.ranks.add_rows(rows, self.optimizer.table), gradients)
+        total = self.processes.add_gradients(list(parameters.values()), loss)
+        self.optimizer.step(self.processes.add_rows(rows, self.optimizer.table), gradients)
         return total
 
     def gradients(

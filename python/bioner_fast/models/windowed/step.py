@@ -1,10 +1,10 @@
 """Steps of the published networks on a CPU, forward and backward written out.
 
-The same numbers as :class:`bioner_fast.training.step.Step`, which leaves gradients to autograd: a step is a
-handful of matrix products, and what autograd and small calls put around them took as long as the products
-themselves in bfloat16. Here nothing is converted that need not be: word vectors that stay fixed are kept in
-the products' type, weights get their rounded copy from the optimiser's pass, and gradients go from the
-products to the optimiser as they are.
+The same numbers as :class:`bioner_fast.models.learning.step.Step`, which leaves gradients to autograd: a
+step is a handful of matrix products, and what autograd and small calls put around them took as long as the
+products themselves in bfloat16. Here nothing is converted that need not be: word vectors that stay fixed
+are kept in the products' type, weights get their rounded copy from the optimiser's pass, and gradients go
+from the products to the optimiser as they are.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Gradient, Optimizer
+from bioner_fast.models.learning.step import Step
 from bioner_fast.models.loss import LEAST, MOST, loss_and_gradient
+from bioner_fast.models.windowed.encoder import Encoder
 from bioner_fast.models.windowed.layout import id_windows, padded_text
 from bioner_fast.models.windowed.network import TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.ops import dense, gated, products, step
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.optimizers import Gradient, Optimizer
-from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.step import Step
 
 # Heads with more tags are faster by Torch's products.
 NATIVE_TAGS = 12
@@ -36,10 +36,10 @@ SPARSE_SHARE = 0.5
 
 
 class WindowStep(Step):
-    """Takes steps of a network that :func:`bioner_fast.training.make_step.writes_out` knows, whose loss is
-    that of softmaxes.
+    """Takes steps of a network for which :func:`bioner_fast.models.windowed.make_step.writes_out` says so, by
+    the loss of softmaxes.
 
-    Arguments are those of :class:`bioner_fast.training.step.Step`.
+    Arguments are those of :class:`bioner_fast.models.learning.step.Step`.
     """
 
     network: TaggingNetwork
@@ -50,16 +50,16 @@ class WindowStep(Step):
         optimizer: Optimizer,
         average: Average | None = None,
         *,
-        ranks: Ranks | None = None,
+        processes: Processes | None = None,
     ) -> None:
-        super().__init__(network, optimizer, average, ranks=ranks)
+        super().__init__(network, optimizer, average, processes=processes)
         self.buffers = _Buffers(network.embedding.words)
         self.product = network.training_product or network.embedding.words.dtype
         # Hidden layers by ops.dense; gradients that are added up or measured must be there. Without AMX
         # Torch's products are as fast, and only the MLP, whose batches are small, gains by it.
         self.tiles = (
             self.product == torch.bfloat16
-            and self.ranks.alone
+            and self.processes.alone
             and optimizer.clip == 0
             and (dense.in_tiles() if network.shape.filter_widths else dense.available())
         )
@@ -72,10 +72,10 @@ class WindowStep(Step):
         self.words = network.embedding.words.detach()
         if not network.embedding.tune_words:
             self.words = network.low_words(self.product)
-        self.towers = {
-            index: _TowerPass(tower, f"towers.{index}", self)
-            for index, tower in enumerate(network.towers)
-            if isinstance(tower, Tower) and f"towers.{index}.hidden.0.weight" in optimizer.parameters
+        self.encoders = {
+            index: _EncoderPass(encoder, f"towers.{index}", self)
+            for index, encoder in enumerate(network.encoders)
+            if f"towers.{index}.hidden.0.weight" in optimizer.parameters
         }
 
     def low(self, name: str, weight: Tensor) -> Tensor:
@@ -106,17 +106,17 @@ class WindowStep(Step):
     def gradients(self, batch: Batch) -> tuple[Tensor, dict[str, Gradient], tuple[Tensor, Tensor] | None]:
         """As for every step; the gradients lie in buffers that the next call writes anew."""
         network, gradients = self.network, dict[str, Gradient]()
-        used = sorted({tower for head, _, _ in batch.parts for tower in network.inputs[head]})
+        heads = network.linear_heads
+        used = sorted({encoder for head, _, _ in batch.parts for encoder in network.inputs[head]})
         inputs = _Convolved(self, batch) if network.shape.filter_widths else _Whole(self, batch)
-        hidden = {tower: self.towers[tower].forward(inputs) for tower in used}
+        hidden = {encoder: self.encoders[encoder].forward(inputs) for encoder in used}
         whole = len(batch.parts) == 1
         grads = {t: None if whole else self.buffers.zeros(f"top {t}", hidden[t].shape) for t in used}
         loss = self.words.new_zeros((), dtype=network.embedding.words.dtype)
         for head, rows, tags in batch.parts:
-            layer = network.heads[head]
-            assert isinstance(layer, nn.Linear)
-            towers = network.inputs[head]
-            parts = [hidden[tower][rows] for tower in towers]
+            layer = heads[head]
+            encoders = network.inputs[head]
+            parts = [hidden[encoder][rows] for encoder in encoders]
             read = parts[0] if len(parts) == 1 else torch.cat(parts, 1)
             part, into, *learnt = _head(layer, read, tags, batch.total or batch.size)
             loss += part
@@ -125,17 +125,17 @@ class WindowStep(Step):
                 before = gradients.get(name)
                 gradients[name] = before + value if isinstance(before, Tensor) else value
             start = 0
-            for tower, block in zip(towers, parts, strict=True):
+            for encoder, block in zip(encoders, parts, strict=True):
                 mine, start = into[:, start : start + block.shape[1]], start + block.shape[1]
-                target = grads[tower]
+                target = grads[encoder]
                 if target is None:
-                    grads[tower] = mine.contiguous()
+                    grads[encoder] = mine.contiguous()
                 else:
                     target[rows] += mine
-        for tower in used:
-            grad_top = grads[tower]
+        for encoder in used:
+            grad_top = grads[encoder]
             assert grad_top is not None
-            self.towers[tower].backward(inputs, grad_top, gradients)
+            self.encoders[encoder].backward(inputs, grad_top, gradients)
         return loss, gradients, inputs.finish(gradients)
 
 
@@ -219,18 +219,18 @@ class _Convolved:
             if self.tiles:
                 self.operands.append(dense.operand(self.runs[-1], width * dim, owner.buffers.low(f"{width}")))
 
-    def features(self, tower: _TowerPass) -> Tensor:
+    def features(self, encoder: _EncoderPass) -> Tensor:
         """What the first hidden layer reads: G [n, slots * filters]."""
         network, buffers = self.owner.network, self.owner.buffers
-        shape, module = network.shape, tower.module
+        shape, module = network.shape, encoder.module
         size = self.batch.size, len(module.slots) * shape.filters
-        out = buffers.new(f"features {tower.name}", size, self.owner.product)
+        out = buffers.new(f"features {encoder.name}", size, self.owner.product)
         column = 0
         for k, width in enumerate(shape.filter_widths):
             run = self.runs[k]
-            name = f"{tower.name} {k}"
+            name = f"{encoder.name} {k}"
             values = buffers.new(f"positions {name}", (len(run), shape.filters), self.owner.product)
-            kernel = f"{tower.name}.kernels.{k}"
+            kernel = f"{encoder.name}.kernels.{k}"
             if self.tiles:
                 dense.forward(self.operands[k], self.owner.optimizer.blocks(kernel), values)
             else:
@@ -241,15 +241,15 @@ class _Convolved:
             column += slots * shape.filters
         return out
 
-    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
+    def backward(self, encoder: _EncoderPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
         """Gradients of the kernels from that of :meth:`features`."""
         network, buffers, product = self.owner.network, self.owner.buffers, self.owner.product
-        shape, module, column = network.shape, tower.module, 0
+        shape, module, column = network.shape, encoder.module, 0
         for k, width in enumerate(shape.filter_widths):
             run, slots = self.runs[k], shape.window - width + 1
-            values = self.positions[f"{tower.name} {k}"]
-            bias, name = torch.empty_like(module.biases[k]), f"{tower.name}.kernels.{k}"
-            gradients[f"{tower.name}.biases.{k}"] = bias
+            values = self.positions[f"{encoder.name} {k}"]
+            bias, name = torch.empty_like(module.biases[k]), f"{encoder.name}.kernels.{k}"
+            gradients[f"{encoder.name}.biases.{k}"] = bias
             where = grad, values, self.starts[k], slots, column
             if self.tiles:
                 size = dense.padded(shape.filters), dense.padded(len(run))
@@ -259,7 +259,7 @@ class _Convolved:
             else:
                 rows, turned, read = self.owner.gradient_buffers(len(run), shape.filters, False)
                 step.positions_grad(*where, rows, turned, bias)
-                kernel = buffers.new(f"kernel {tower.name} {k}", (shape.filters, run.shape[1]), product)
+                kernel = buffers.new(f"kernel {encoder.name} {k}", (shape.filters, run.shape[1]), product)
                 kernel = products.mm(read, run, out=kernel)
                 gradients[name] = kernel.view(module.kernels[k].shape)
             column += slots * shape.filters
@@ -301,10 +301,10 @@ class _Whole:
     def gradient_type(self) -> torch.dtype:
         return self.owner.words.dtype if self.owner.tiles else self.owner.product
 
-    def features(self, tower: _TowerPass) -> Tensor:
+    def features(self, encoder: _EncoderPass) -> Tensor:
         return self.rows
 
-    def backward(self, tower: _TowerPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
+    def backward(self, encoder: _EncoderPass, grad: Tensor, gradients: dict[str, Gradient]) -> None:
         self.grad = grad if self.grad is None else self.grad + grad
 
     def finish(self, gradients: dict[str, Gradient]) -> tuple[Tensor, Tensor] | None:
@@ -324,10 +324,10 @@ class _Whole:
 
 
 @dataclass
-class _TowerPass:
-    """The hidden layers of a tower, and memory for what they compute."""
+class _EncoderPass:
+    """The hidden layers of an encoder, and memory for what they compute."""
 
-    module: Tower
+    module: Encoder
     name: str
     owner: WindowStep
 
@@ -364,7 +364,7 @@ class _TowerPass:
         return self.read[-1]
 
     def backward(self, inputs: _Convolved | _Whole, grad: Tensor, gradients: dict[str, Gradient]) -> None:
-        """Gradients of all weights of the tower, from that of its output."""
+        """Gradients of all weights of the encoder, from that of its output."""
         owner = self.owner
         for number, layer, share in reversed(list(self.layers())):
             weight = f"{self.name}.hidden.{number}.weight"

@@ -18,8 +18,8 @@ from safetensors.torch import load_file
 
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features, Forms
+from bioner_fast.models.learning.distributed import Processes
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import SpanBatches, TokenBatches, TrainingText
 from bioner_fast.training.sentences import MixedSentenceBatches
 from bioner_fast.training.train import train
@@ -51,7 +51,7 @@ def test_shares_make_up_the_batch(kind: str, size: int) -> None:
     }[kind]
     plan = made.plan(np.random.default_rng(0), 0, whole.bounds[1])
     for batch in made.batches(plan):
-        shares = [Ranks(rank, size).share(batch) for rank in range(size)]
+        shares = [Processes(rank, size).share(batch) for rank in range(size)]
         assert sum(share.size for share in shares) == batch.size
         expected = {(head, tag) for head, _, tags in batch.parts for tag in tags.tolist()}
         found = [(head, tag) for share in shares for head, _, tags in share.parts for tag in tags.tolist()]
@@ -196,5 +196,5 @@ def test_one_process_is_itself(tmp_path: Path) -> None:
     whole = text()
     batches = TokenBatches(whole, 32)
     for batch in batches.batches(batches.plan(np.random.default_rng(0), 0, 100)):
-        assert Ranks().share(batch) is batch
+        assert Processes().share(batch) is batch
     assert all(a < b for a, b in pairwise(whole.bounds))

@@ -14,18 +14,18 @@ import torch
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Optimizer, linear_decay
+from bioner_fast.models.learning.step import Step
 from bioner_fast.models.loss import clipped_cross_entropy, joint_cross_entropy
 from bioner_fast.models.product import on_gpus
+from bioner_fast.models.registry import make_step
+from bioner_fast.models.windowed.cuda_graphs import WARM_UP, GraphStep, why_not
+from bioner_fast.models.windowed.encoder import Encoder
 from bioner_fast.models.windowed.network import NetworkConfig, TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
 from bioner_fast.training import loop
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.graph_step import WARM_UP, GraphStep, why_not
-from bioner_fast.training.make_step import make_step
-from bioner_fast.training.optimizers import Optimizer, linear_decay
-from bioner_fast.training.ranks import Ranks
 from bioner_fast.training.sampling import TrainingText
-from bioner_fast.training.step import Step
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
@@ -127,10 +127,10 @@ def test_heads_side_by_side_lose_what_they_lose_alone() -> None:
 @pytest.mark.parametrize("product", [None, torch.bfloat16])
 @pytest.mark.parametrize("arch", ["cnn", "mlp"])
 def test_unfolded_windows_give_what_gathered_ones_give(arch: str, product: torch.dtype | None) -> None:
-    tower = network("single", arch).towers[0]
-    assert isinstance(tower, Tower)
+    encoder = network("single", arch).encoders[0]
+    assert isinstance(encoder, Encoder)
     windows = torch.randn(30, 7 * 8)
-    found, wanted = tower.unfolded(windows, product), tower.gathered(windows, product)
+    found, wanted = encoder.unfolded(windows, product), encoder.gathered(windows, product)
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 if product is None else 0.02)
 
 
@@ -150,17 +150,21 @@ def test_dropout_and_bfloat16() -> None:
     ("change", "reason"),
     [
         (lambda net: setattr(net.embedding, "caps", net.embedding.words), "capitalisation"),
-        (lambda net: vars(net.towers[0]).update(batch_mask=True, dropout=0.5), "mask"),
+        (lambda net: vars(net.encoders[0]).update(batch_mask=True, dropout=0.5), "mask"),
     ],
 )  # fmt: skip
 def test_other_networks_are_refused(change: Callable[[TaggingNetwork], None], reason: str) -> None:
     net = network("single")
     optimizer = Optimizer("adam", net.learning((0,)), 0.01)
-    assert why_not(net, optimizer, None, Ranks(), SIZE) is None
-    for ranks, constraints, size in ((Ranks(0, 2), None, SIZE), (Ranks(), [], SIZE), (Ranks(), None, None)):
-        assert why_not(net, optimizer, constraints, ranks, size) is not None
+    assert why_not(net, optimizer, None, Processes(), SIZE) is None
+    for processes, constraints, size in (
+        (Processes(0, 2), None, SIZE),
+        (Processes(), [], SIZE),
+        (Processes(), None, None),
+    ):
+        assert why_not(net, optimizer, constraints, processes, size) is not None
     change(net)
-    assert reason in str(why_not(net, optimizer, None, Ranks(), SIZE))
+    assert reason in str(why_not(net, optimizer, None, Processes(), SIZE))
 
 
 @pytest.mark.parametrize("kinds", [("Disease",), ("Disease", "Chemical"), ("pos", "Disease")])

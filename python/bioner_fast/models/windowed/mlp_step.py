@@ -1,7 +1,7 @@
 """Steps of an MLP by SGD in bfloat16, each as one native call.
 
 The published MLP learns from 50 tokens at a time, so little work that what surrounds the thirty calls of
-:class:`~bioner_fast.training.window_step.WindowStep` took a third of its step.
+:class:`~bioner_fast.models.windowed.step.WindowStep` took a third of its step.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from bioner_fast.models.batch import Batch
 from bioner_fast.models.loss import LEAST, MOST
 from bioner_fast.models.windowed.layout import padded_text
+from bioner_fast.models.windowed.step import NATIVE_TAGS, WindowStep
 from bioner_fast.ops import gated, mlp
-from bioner_fast.training.window_step import NATIVE_TAGS, WindowStep
 
 
 class MlpStep(WindowStep):
@@ -25,7 +25,7 @@ class MlpStep(WindowStep):
 
     It can in bfloat16 where :mod:`bioner_fast.ops.dense` runs, by SGD, with one hidden layer and word vectors
     that learn; for batches of one head of few tags. Arguments are those of
-    :class:`~bioner_fast.training.window_step.WindowStep`.
+    :class:`~bioner_fast.models.windowed.step.WindowStep`.
     """
 
     @cached_property
@@ -43,13 +43,12 @@ class MlpStep(WindowStep):
         learns = optimizer.table is embedding.words and all(part in optimizer.parameters for part in changed)
         if not (self.tiles and optimizer.kind == "sgd" and learns):
             return None
-        layer, tower = network.heads[number], self.towers[first].module
-        hidden = tower.hidden[0]
-        assert isinstance(layer, nn.Linear)
+        layer, encoder = network.linear_heads[number], self.encoders[first].module
+        hidden = encoder.hidden[0]
         assert isinstance(hidden, nn.Linear)
-        if more or len(tower.hidden) > 1 or layer.out_features > NATIVE_TAGS:
+        if more or len(encoder.hidden) > 1 or layer.out_features > NATIVE_TAGS:
             return None
-        return _ShortHead(layer, hidden, name, tower.dropout)
+        return _ShortHead(layer, hidden, name, encoder.dropout)
 
     def _learn(self, batch: Batch) -> Tensor:
         known = self.known.get(batch.parts[0][0]) if len(batch.parts) == 1 else None

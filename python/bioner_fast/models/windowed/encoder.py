@@ -1,4 +1,4 @@
-"""The tower: windows of embedded tokens to hidden features. One implementation for every architecture.
+"""The encoder: windows of embedded tokens to hidden features. One implementation for every architecture.
 
 With filters it is the published CNN (convolutions over the window, all positions kept); without, the
 published MLP (the window itself). Both have two forms that give the same numbers:
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from bioner_fast.models.product import dropout, linear
 
 
-class Tower(nn.Module):
+class Encoder(nn.Module):
     """Convolutions over the window (or none), then hidden ReLU layers, then dropout.
 
     Args:
@@ -38,7 +38,7 @@ class Tower(nn.Module):
             (Graham et al. 2015, "Efficient batchwise dropout training using submatrices").
 
     Example:
-        >>> Tower(200, 7, (3, 4, 5), 100, (1200,), 0.75).out_features
+        >>> Encoder(200, 7, (3, 4, 5), 100, (1200,), 0.75).out_features
         1200
     """
 

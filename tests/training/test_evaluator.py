@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from bioner_fast.models.base import Network
 from bioner_fast.training import loop
 from bioner_fast.training.evaluation import score_devel
-from bioner_fast.training.judge import Judge
+from bioner_fast.training.evaluator import Judge
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task, write_vectors
 

@@ -20,7 +20,7 @@ from bioner_fast.models.batch import Batch
 from bioner_fast.ops import gated
 
 
-class Ranks:
+class Processes:
     """The processes of a run, and which of them this one is.
 
     Args:
@@ -28,7 +28,7 @@ class Ranks:
         size: how many there are.
 
     Example:
-        >>> Ranks().alone
+        >>> Processes().alone
         True
     """
 
@@ -74,7 +74,7 @@ class Ranks:
             parameter.grad = total.view_as(parameter)
         self._stopped = sums[-1]
         if not like.is_cuda:
-            self.look()
+            self.poll()
         total_loss: Tensor = sums[-2].view(())
         return total_loss
 
@@ -108,7 +108,7 @@ class Ranks:
         if self.alone:
             self.stopping = True
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Learn whether somebody asked to stop; makes a device wait."""
         if not self.alone:
             self.stopping = bool(self._stopped > 0)
@@ -127,7 +127,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def processes(device: torch.device) -> Iterator[Ranks]:
+def connected(device: torch.device) -> Iterator[Processes]:
     """The processes that ``torchrun`` started, connected; or this one alone.
 
     Raises:
@@ -135,7 +135,7 @@ def processes(device: torch.device) -> Iterator[Ranks]:
     """
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
-        yield Ranks()
+        yield Processes()
         return
     mine = not dist.is_initialized()
     if mine:
@@ -148,10 +148,10 @@ def processes(device: torch.device) -> Iterator[Ranks]:
                 f"WORLD_SIZE={size} names several processes, but they cannot be connected ({error}); start "
                 "them with: torchrun --nproc-per-node 2 -m bioner_fast train ..."
             ) from None
-    ranks = Ranks(dist.get_rank(), dist.get_world_size())
-    gated.set_salt(ranks.rank)  # their generators stay alike, their dropout does not
+    processes = Processes(dist.get_rank(), dist.get_world_size())
+    gated.set_salt(processes.rank)  # their generators stay alike, their dropout does not
     try:
-        yield ranks
+        yield processes
     finally:
         gated.set_salt(0)
         if mine:

@@ -1,7 +1,7 @@
 """Steps of the published networks on a GPU, recorded once as a CUDA graph and replayed.
 
 A step is some seventy short launches, likely to cost more to launch than to run. Batches nearly all
-have one size, so a whole step (look-up, towers, dropout, loss, gradients, optimiser) is one fixed list of
+have one size, so a whole step (look-up, encoders, dropout, loss, gradients, optimiser) is one fixed list of
 launches over tensors that stay where they are. Text, windows and tags are on the device already: taking a
 batch copies rows there, and nothing waits for the device.
 
@@ -19,39 +19,39 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from bioner_fast.log import logger
-from bioner_fast.models.base import Network
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.learning.averaging import Average
+from bioner_fast.models.learning.distributed import Processes
+from bioner_fast.models.learning.optimizer import Optimizer
+from bioner_fast.models.learning.step import Step
 from bioner_fast.models.loss import joint_cross_entropy
 from bioner_fast.models.windowed.layout import id_windows
 from bioner_fast.models.windowed.network import TaggingNetwork
-from bioner_fast.models.windowed.tower import Tower
-from bioner_fast.training.averaging import Average
-from bioner_fast.training.optimizers import Optimizer
-from bioner_fast.training.ranks import Ranks
-from bioner_fast.training.step import Step
 
 # Steps before the capture: libraries choose their kernels and take their memory in the first ones.
 WARM_UP = 3
 
 
 def why_not(
-    network: Network, optimizer: Optimizer, constraints: object | None, ranks: Ranks, size: int | None
+    network: TaggingNetwork,
+    optimizer: Optimizer,
+    constraints: object | None,
+    processes: Processes,
+    size: int | None,
 ) -> str | None:
     """Why :class:`GraphStep` cannot take the steps of a run; None if it can.
 
     Args:
-        network, optimizer, constraints, ranks: as for :class:`bioner_fast.training.step.Step`.
+        network, optimizer, constraints, processes: as for :class:`bioner_fast.models.learning.step.Step`.
         size: tokens of a batch; None if they vary.
     """
-    if not isinstance(network, TaggingNetwork):
-        return "this architecture's steps depend on their sentences"
     if constraints is not None:
         return "the loss is that of a CRF"
     if optimizer.table is not None or network.embedding.caps is not None:
         return "word vectors or a capitalisation embedding are trained"
-    if any(isinstance(tower, Tower) and tower.batch_mask and tower.dropout > 0 for tower in network.towers):
+    if any(encoder.batch_mask and encoder.dropout > 0 for encoder in network.encoders):
         return "a dropout mask for a batch changes what is computed"
-    if not ranks.alone:
+    if not processes.alone:
         return "several processes train together"
     if size is None:
         return "batches of whole sentences differ in size"
@@ -62,11 +62,11 @@ class GraphStep(Step):
     """Takes the steps of a run for which :func:`why_not` has no reason.
 
     The first batches of the full size launch their work one by one, then the graph is captured; these are
-    steps like all others. Batches of another size are left to :class:`bioner_fast.training.step.Step`, and so
-    is everything if the capture fails. On a CPU nothing is captured: the same work, for tests.
+    steps like all others. Batches of another size are left to :class:`bioner_fast.models.learning.step.Step`,
+    and so is everything if the capture fails. On a CPU nothing is captured: the same work, for tests.
 
     Args:
-        network, optimizer, average: as for :class:`bioner_fast.training.step.Step`; on their device.
+        network, optimizer, average: as for :class:`bioner_fast.models.learning.step.Step`; on their device.
         size: tokens of a batch.
 
     Attributes:
@@ -88,14 +88,13 @@ class GraphStep(Step):
         self._heads: list[nn.Linear] = []
         self._first: dict[int, int] = {}  # column of the first tag of each head
         owner: list[int] = []
-        for number, layer in enumerate(network.heads):
+        for number, layer in enumerate(network.linear_heads):
             if f"heads.{number}.weight" in optimizer.parameters:
-                assert isinstance(layer, nn.Linear)
                 self._heads.append(layer)
                 self._first[number] = len(owner)
                 owner += [number] * layer.out_features
-        # Heads that learn together see the same towers.
-        self._towers = [network.towers[tower] for tower in network.inputs[owner[0]]]
+        # Heads that learn together see the same encoders.
+        self._encoders = [network.encoders[encoder] for encoder in network.inputs[owner[0]]]
         self._owner = torch.tensor(owner, device=self._device)
         self._ids = torch.zeros(size, network.shape.window, dtype=torch.int64, device=self._device)
         self._columns = torch.zeros(size, dtype=torch.int64, device=self._device)
@@ -112,7 +111,7 @@ class GraphStep(Step):
         return self._graph is not None
 
     def __call__(self, batch: Batch) -> Tensor:
-        """Learn from a batch (see :class:`bioner_fast.training.step.Step`)."""
+        """Learn from a batch (see :class:`bioner_fast.models.learning.step.Step`)."""
         if batch.size != self._size:
             return super().__call__(batch)
         if self._stream is not None and self._taken == WARM_UP and not self._refused:
@@ -144,7 +143,7 @@ class GraphStep(Step):
         """The step that is recorded."""
         product = self.network.training_product
         windows = self._words.index_select(0, self._ids.view(-1)).view(self._size, -1)
-        hidden = _joined([tower.unfolded(windows, product) for tower in self._towers], 1)  # type: ignore[operator]
+        hidden = _joined([encoder.unfolded(windows, product) for encoder in self._encoders], 1)
         weight, bias = (_joined([getattr(h, name) for h in self._heads], 0) for name in ("weight", "bias"))
         loss = joint_cross_entropy(F.linear(hidden, weight, bias), self._columns, self._owner) / self._size
         # Without .grad of the parameters, whose memory would belong to the graph.
