@@ -14,7 +14,7 @@ from bioner_fast.models.decoders import decode
 from bioner_fast.models.idcnn.network import WORD_NORM, IdcnnConfig
 from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
 from bioner_fast.models.registry import build_network
-from bioner_fast.models.transitions import Chain, constraints, first_illegal
+from bioner_fast.models.transitions import Transitions, constraints, first_illegal
 from bioner_fast.ops import gated
 from tiny_bundle import heads, iobes
 from tiny_idcnn import TOKENS, idcnn, save_idcnn, text
@@ -187,7 +187,7 @@ def test_only_the_heads_in_training_learn() -> None:
 
 def test_a_chain_with_constraints_is_a_crf_over_legal_sequences() -> None:
     tagset = iobes("A")
-    chain = Chain(5).double()
+    chain = Transitions(5).double()
     torch.manual_seed(1)
     for parameter in chain.parameters():
         torch.nn.init.normal_(parameter)

@@ -27,7 +27,7 @@ from bioner_fast.pretraining.masked_words import MaskedWords, Rates, Targets, ma
 from bioner_fast.pretraining.run import PretrainConfig, _Run, pretrain
 from bioner_fast.pretraining.text import find_texts, in_turn, pools
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.loop import TrainingInterrupted
+from bioner_fast.training.stopping import TrainingInterrupted
 from bioner_fast.training.train import train
 from tiny_corpora import write_task
 

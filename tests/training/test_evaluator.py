@@ -10,9 +10,9 @@ import pytest
 from safetensors.torch import load_file
 
 from bioner_fast.models.base import Network
-from bioner_fast.training import loop
+from bioner_fast.training import selection
 from bioner_fast.training.evaluation import score_devel
-from bioner_fast.training.evaluator import Judge
+from bioner_fast.training.evaluator import Evaluator
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task, write_vectors
 
@@ -39,7 +39,7 @@ def test_beside_or_in_between_is_the_same(tmp_path: Path, name: str, monkeypatch
     vectors = write_vectors(tmp_path / "words.vec")
     modes: list[bool] = []
 
-    class Told(Judge[dict[str, Any]]):
+    class Told(Evaluator[dict[str, Any]]):
         """Evaluates as the test says, and not before training went on."""
 
         def __init__(self, network: Network, beside: bool) -> None:
@@ -51,8 +51,8 @@ def test_beside_or_in_between_is_the_same(tmp_path: Path, name: str, monkeypatch
             time.sleep(0.1)
         return score_devel(*arguments)
 
-    monkeypatch.setattr(loop, "Judge", Told)
-    monkeypatch.setattr(loop, "score_devel", slow)
+    monkeypatch.setattr(selection, "Evaluator", Told)
+    monkeypatch.setattr(selection, "score_devel", slow)
     results = []
     for beside in (False, True):
         modes.append(beside)
@@ -73,7 +73,7 @@ def test_what_an_evaluation_raises_ends_the_run(tmp_path: Path, monkeypatch: pyt
     def broken(*_: Any) -> Any:
         raise RuntimeError("no score")
 
-    monkeypatch.setattr(loop, "score_devel", broken)
+    monkeypatch.setattr(selection, "score_devel", broken)
     task = write_task(tmp_path / "Disease", "Disease")
     with pytest.raises(RuntimeError, match="no score"):
         train(small((task,), tmp_path / "run", vectors=write_vectors(tmp_path / "words.vec")))

@@ -145,7 +145,7 @@ def test_weights_that_are_not_finite_are_refused(
     original = Trainer.run
 
     def spoilt(self: Trainer) -> None:
-        self.network.get_parameter("heads.0.bias").data[0] = torch.nan
+        self.state.network.get_parameter("heads.0.bias").data[0] = torch.nan
         original(self)
 
     monkeypatch.setattr(Trainer, "run", spoilt)

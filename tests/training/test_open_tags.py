@@ -11,7 +11,7 @@ import torch
 from bioner_fast.data.corpus import Corpus
 from bioner_fast.data.schemes import Scheme, TagSet, open_type
 from bioner_fast.errors import BionerError, UsageError
-from bioner_fast.models.transitions import Chain, constraints
+from bioner_fast.models.transitions import Transitions, constraints
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train
@@ -27,7 +27,7 @@ def of(*types: str) -> list[bool]:
 
 def test_the_likelihood_is_that_of_all_sequences_that_agree() -> None:
     torch.manual_seed(3)
-    chain = Chain(K).double()
+    chain = Transitions(K).double()
     for parameter in chain.parameters():
         torch.nn.init.normal_(parameter)
     emissions = torch.randn(5, K, dtype=torch.float64, requires_grad=True)
@@ -64,7 +64,7 @@ def test_the_likelihood_is_that_of_all_sequences_that_agree() -> None:
 
 def test_without_open_tags_it_is_the_likelihood_of_the_path() -> None:
     torch.manual_seed(0)
-    chain, emissions, offsets = Chain(K), torch.randn(3, K), torch.tensor([0, 3])
+    chain, emissions, offsets = Transitions(K), torch.randn(3, K), torch.tensor([0, 3])
     tags, rules = torch.tensor([0, TAGS.index["S-gene"], 0]), constraints(TAGS, emissions)
     plain = chain.log_likelihood(emissions, tags, offsets, rules)
     torch.testing.assert_close(

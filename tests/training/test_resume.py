@@ -170,7 +170,7 @@ def test_checkpoints_are_saved_however_short_the_epochs(
     original = loop.Trainer.save
 
     def save(self: loop.Trainer) -> None:
-        saved.append(self.at.step)
+        saved.append(self.state.position.step)
         original(self)
 
     monkeypatch.setattr(loop.Trainer, "save", save)

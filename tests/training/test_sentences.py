@@ -146,15 +146,15 @@ def test_patience_stops_early(tmp_path: Path) -> None:
 def test_tags_that_a_crf_cannot_learn_are_named(tmp_path: Path) -> None:
     task = write_task(tmp_path / "Disease", "Disease")
     config = tiny((task,), tmp_path / "run")
-    from bioner_fast.training import loop
+    from bioner_fast.training import checks
 
-    found = loop.first_illegal
-    loop.first_illegal = lambda *_: 6  # type: ignore[assignment]
+    found = checks.first_illegal
+    checks.first_illegal = lambda *_: 6  # type: ignore[assignment]
     try:
         with pytest.raises(BionerError, match=r"training sentence 7 .*--decoder viterbi"):
             train(config)
     finally:
-        loop.first_illegal = found
+        checks.first_illegal = found
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,9 @@ from bioner_fast.data.corpus import read_predictions
 from bioner_fast.data.scoring import score
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
-from bioner_fast.training import loop
 from bioner_fast.training import train as training
 from bioner_fast.training.config import TrainConfig
+from bioner_fast.training.progress import LOSS_EVERY, LossMeter
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 
@@ -339,9 +339,7 @@ def test_training_leaves_the_random_state_and_threads_alone(tmp_path: Path, dise
 
 def test_the_loss_is_read_rarely(tmp_path: Path, disease: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
-    original = loop.Trainer._read_losses
-    monkeypatch.setattr(
-        loop.Trainer, "_read_losses", lambda self, p: (reads.append(len(p)), original(self, p))[1]
-    )
+    original = LossMeter.read
+    monkeypatch.setattr(LossMeter, "read", lambda self: (reads.append(len(self.pending)), original(self))[1])
     train(small((disease,), tmp_path / "run", batch_size=1, epochs=1))
-    assert set(reads[:-1]) == {loop.LOSS_EVERY}
+    assert set(reads[:-1]) == {LOSS_EVERY}

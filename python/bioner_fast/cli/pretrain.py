@@ -74,7 +74,7 @@ def pretrain(
     from bioner_fast.errors import UsageError
     from bioner_fast.pretraining.run import PretrainConfig
     from bioner_fast.pretraining.run import pretrain as run
-    from bioner_fast.training.loop import TrainingInterrupted
+    from bioner_fast.training.stopping import TrainingInterrupted
 
     try:
         sizes = tuple(int(part) for part in dilations.split(","))

@@ -132,7 +132,7 @@ def _train(values: dict[str, Any]) -> None:
         config = TrainConfig(**(RECOMMENDED | given))
 
     from bioner_fast.models.learning.distributed import is_first
-    from bioner_fast.training.loop import TrainingInterrupted
+    from bioner_fast.training.stopping import TrainingInterrupted
     from bioner_fast.training.train import train
 
     try:

@@ -30,7 +30,7 @@ from bioner_fast.experiments.replication import TestScores
 from bioner_fast.experiments.store import FORMAT, locked, now, record_failure
 from bioner_fast.files import replace_directory, write_json
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.loop import TrainingInterrupted
+from bioner_fast.training.stopping import TrainingInterrupted
 from bioner_fast.training.train import TrainResult, resumed_config, train
 
 

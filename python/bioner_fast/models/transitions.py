@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bioner_fast.data.schemes import TagSet
 
 
-class Chain(nn.Module):
+class Transitions(nn.Module):
     """Scores of K tags following one another, starting and ending a sentence; zeros before training."""
 
     def __init__(self, n_tags: int) -> None:

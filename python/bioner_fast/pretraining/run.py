@@ -32,7 +32,7 @@ from bioner_fast.pretraining.leaks import Unwanted, judged_texts
 from bioner_fast.pretraining.masked_words import Masked, MaskedWords, Rates, Targets, mask
 from bioner_fast.pretraining.text import find_texts, note, pools
 from bioner_fast.training.checkpoint import CheckpointFolder
-from bioner_fast.training.loop import TrainingInterrupted, stop_signals
+from bioner_fast.training.stopping import TrainingInterrupted, stop_signals
 
 # Sentences of other lengths, in tokens, are left out: headings, and what no splitter could split.
 LENGTHS = (5, 150)

@@ -7,6 +7,7 @@ whole.
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,37 @@ from torch import Tensor
 from bioner_fast.errors import BionerError, FormatError
 from bioner_fast.files import DAMAGED, atomic_write, read_json, write_json
 from bioner_fast.models.tensor_files import load_tensors
+from bioner_fast.training.config import parse_interval
 
 STATE = "state.json"
+
+
+class CheckpointTimer:
+    """Says when a checkpoint is due; the interval counts on from one epoch to the next.
+
+    Args:
+        every: seconds (``60s``) or steps (``500``).
+    """
+
+    def __init__(self, every: str) -> None:
+        self._unit, self._interval = parse_interval(every)
+        self._saved: tuple[float, int] | None = None  # when, and at which step
+
+    def start(self, step: int) -> None:
+        """Training goes on, from this step."""
+        if self._saved is None:
+            self.restart(step)
+
+    def restart(self, step: int) -> None:
+        """A checkpoint was saved at this step."""
+        self._saved = (time.monotonic(), step)
+
+    def due(self, step: int) -> bool:
+        """Whether this step should be saved."""
+        assert self._saved is not None
+        when, saved = self._saved
+        since = time.monotonic() - when if self._unit == "seconds" else step - saved
+        return since >= self._interval
 
 
 class CheckpointFolder:

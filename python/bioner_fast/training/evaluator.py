@@ -15,7 +15,7 @@ from bioner_fast.models.base import Network
 T = TypeVar("T")
 
 
-class Judge(Generic[T]):
+class Evaluator(Generic[T]):
     """Evaluates a network as it was, while training goes on with it.
 
     What comes out is what would come out at once: an evaluation reads its own copy of everything that
@@ -27,9 +27,9 @@ class Judge(Generic[T]):
         beside: whether to evaluate in a thread.
 
     Example:
-        >>> judge = Judge(network, beside=True)  # doctest: +SKIP
-        >>> judge.begin(weights, lambda network: score(network))  # doctest: +SKIP
-        >>> scores = judge.end()  # doctest: +SKIP
+        >>> evaluator = Evaluator(network, beside=True)  # doctest: +SKIP
+        >>> evaluator.begin(weights, lambda network: score(network))  # doctest: +SKIP
+        >>> scores = evaluator.end()  # doctest: +SKIP
     """
 
     def __init__(self, network: Network, beside: bool) -> None:
@@ -42,7 +42,9 @@ class Judge(Generic[T]):
             words = network.embedding.words
             self._copy = copy.deepcopy(network, {id(words): words})
             # A new thread would take as many threads as there are cores.
-            self._threads = ThreadPoolExecutor(1, "judge", torch.set_num_threads, (torch.get_num_threads(),))
+            self._threads = ThreadPoolExecutor(
+                1, "evaluator", torch.set_num_threads, (torch.get_num_threads(),)
+            )
 
     def begin(self, weights: dict[str, Tensor], evaluate: Callable[[Network], T]) -> None:
         """Start an evaluation, or do it.

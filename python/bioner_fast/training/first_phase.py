@@ -20,7 +20,7 @@ from bioner_fast.files import atomic_directory
 from bioner_fast.log import logger
 from bioner_fast.training.checkpoint import CheckpointFolder
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.state import Position
+from bioner_fast.training.position import Position
 
 _GROUP = "first-phase"
 

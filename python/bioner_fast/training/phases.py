@@ -26,6 +26,10 @@ class Phase:
         fixed = isinstance(self.batches, TokenBatches | SpanBatches)
         return self.batches.batch_size if fixed else None
 
+    def steps(self, percent_keep: float) -> int:
+        """Its steps in all."""
+        return self.batches.steps_of(self.epochs, percent_keep if self.sliced else 1.0)
+
 
 def plan_phases(config: TrainConfig, prepared: Prepared, processes: int = 1) -> list[Phase]:
     """The published course of training for each kind of sharing; what learns from whole sentences

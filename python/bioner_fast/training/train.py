@@ -34,8 +34,9 @@ from bioner_fast.training.evaluation import Scores, summary
 from bioner_fast.training.first_phase import can_share, seed_from
 from bioner_fast.training.folder import RunFolder
 from bioner_fast.training.initial import Origin, start_from
-from bioner_fast.training.loop import Observer, Trainer
+from bioner_fast.training.loop import Trainer
 from bioner_fast.training.metrics import MetricsFile
+from bioner_fast.training.selection import Observer, heads_of
 
 # What may differ between a run and its continuation.
 _FREE = {"out", "checkpoint_every"}
@@ -159,14 +160,14 @@ def _train(
     elif silver:
         first = _silver_phase(config, folder, silver)
         prepared, network, trainer, origin = _build(config, folder, device, processes, first)
-    trainer.observer = observer
+    trainer.selection.observer = observer
     trainer.first_phase = first_phase if can_share(config) else None
     processes.wait()  # for the first one to clear the folder
-    rule = trainer.selector.rule if chosen is None else chosen.rule
+    rule = trainer.selection.selector.rule if chosen is None else chosen.rule
     logger.info("%s", rule)
     if folder.checkpoints.exists():
         _go_on(trainer, folder)
-        logger.info("going on from step %d", trainer.at.step)
+        logger.info("going on from step %d", trainer.state.position.step)
     with on_gpus(tf32=config.precision == "tf32") if device.type == "cuda" else nullcontext():
         trainer.run()
     if not processes.first:
@@ -175,19 +176,19 @@ def _train(
     facts = {
         "config": json.loads(json.dumps(_set_values(config))),
         "corpora": prepared.digests,
-        "selected_step": trainer.at.best_step,
+        "selected_step": trainer.state.position.best_step,
         "selection": rule,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "processes": processes.size,
-        "devel": trainer.at.best_scores,
+        "devel": trainer.state.position.best_scores,
         **({} if origin is None else {"init_from": asdict(origin)}),
     }
     save_bundle(
         folder.model,
         network,
         prepared.vocabulary,
-        trainer.current_heads(),
+        heads_of(network, trainer.selection.heads),
         schema=prepared.schema,
         precision=config.vector_precision,
         provenance=facts,
@@ -199,13 +200,12 @@ def _train(
         adopt_precisions(folder.model, chosen.model, [task.train.corpus for task in prepared.tasks])
     measure_precisions(folder.model, devel)
     scores = score_saved(folder, prepared, config)
-    speed = trainer.trained_tokens / trainer.seconds if trainer.seconds else 0.0
     result = TrainResult(
         scores,
-        trainer.at.best_step,
+        trainer.state.position.best_step,
         rule,
-        trainer.at.tokens,
-        speed,
+        trainer.state.position.tokens,
+        trainer.speed.per_second,
         time.monotonic() - began,
         folder.model,
     )

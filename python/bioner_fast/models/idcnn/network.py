@@ -29,7 +29,7 @@ from bioner_fast.models.batch import Batch
 from bioner_fast.models.embedding import TokenEmbedding
 from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
 from bioner_fast.models.product import dropout, linear
-from bioner_fast.models.transitions import Chain
+from bioner_fast.models.transitions import Transitions
 from bioner_fast.ops import gated
 
 # Mean length that word vectors are scaled to.
@@ -184,7 +184,7 @@ class IdcnnNetwork(Network):
         self.norm = nn.LayerNorm(shape.channels)
         self.blocks = nn.ModuleList(Block(shape.channels, dilation) for dilation in shape.dilations)
         self.heads = nn.ModuleList(nn.Linear(shape.channels, tags) for _, tags in shape.tasks)
-        self.chains = nn.ModuleList(Chain(tags) for _, tags in shape.tasks if shape.crf)
+        self.chains = nn.ModuleList(Transitions(tags) for _, tags in shape.tasks if shape.crf)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> IdcnnNetwork:
@@ -211,7 +211,7 @@ class IdcnnNetwork(Network):
                     limit = module.in_features**-0.5
                     module.weight.uniform_(-limit, limit, generator=generator)
                     module.bias.uniform_(-limit, limit, generator=generator)
-                elif isinstance(module, nn.LayerNorm | Chain):
+                elif isinstance(module, nn.LayerNorm | Transitions):
                     module.reset_parameters()
 
     def calibrate(self, features: Sequence[Features]) -> None:
@@ -231,7 +231,7 @@ class IdcnnNetwork(Network):
             if value.requires_grad and ".".join(name.split(".")[:2]) not in others
         }
 
-    def chain(self, head: int) -> Chain:
+    def chain(self, head: int) -> Transitions:
         """The transition scores of a head.
 
         Raises:
@@ -240,7 +240,7 @@ class IdcnnNetwork(Network):
         if not self.shape.crf:
             raise ValueError("the network was made without transition scores (crf)")
         chain = self.chains[head]
-        assert isinstance(chain, Chain)
+        assert isinstance(chain, Transitions)
         return chain
 
     def loss(
