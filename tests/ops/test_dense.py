@@ -26,7 +26,7 @@ SHAPES = [
     (50, 1435, 300),
 ]
 shapes = pytest.mark.parametrize(("rows", "inputs", "outputs"), SHAPES)
-HOW = {"beta1": 0.9, "beta2": 0.99, "size": 0.1, "epsilon": 1e-3, "decay": 0.9}
+HOW = {"beta1": 0.9, "beta2": 0.99, "step_size": 0.1, "epsilon": 1e-3, "decay": 0.9}
 
 
 def random(*shape: int, seed: int) -> Tensor:

@@ -213,7 +213,7 @@ def test_updates(
         step.sgd(values, grad, low, rate=0.1)
         expected = [w - 0.1 * g for w, g in zip(*before[:2], strict=True)]
     else:
-        how = {"beta1": 0.9, "beta2": 0.999, "size": 0.01, "epsilon": 1e-3, "decay": 0.9}
+        how = {"beta1": 0.9, "beta2": 0.999, "step_size": 0.01, "epsilon": 1e-3, "decay": 0.9}
         step.adam(values, grad, first, second, low, **how)
         results = [reference.adam(*one, **how) for one in zip(*before, strict=True)]
         expected, means, squares = map(list, zip(*results, strict=True))
@@ -238,7 +238,7 @@ def everything(product: torch.dtype) -> list[Tensor]:
     rows, columns, more = sums.new_zeros(416, 1024), sums.new_zeros(1024, 416), torch.empty_like(wide)
     step.units_grad(random(400, 1000, dtype=torch.float32, seed=4), out, 0.5, rows, columns, more)
     w, m, v = (random(300_000, dtype=torch.float32, seed=s).abs() for s in (5, 6, 7))
-    step.adam(w, random(300_000, dtype=product), m, v, beta1=0.9, beta2=0.99, size=0.1, epsilon=1e-8)
+    step.adam(w, random(300_000, dtype=product), m, v, beta1=0.9, beta2=0.99, step_size=0.1, epsilon=1e-8)
     weights, into = random(7, 1000, dtype=torch.float32, seed=8), torch.empty_like(out)
     learnt = step.head(out, weights, torch.zeros(7), torch.arange(400) % 7, 400, into)
     table, ids = random(50, 300, dtype=torch.float32, seed=9), torch.arange(2000) ** 2 % 50
@@ -347,7 +347,7 @@ def rows_call(**changed: Any) -> Callable[[], None]:
         (
             lambda: step.adam(
                 *(torch.zeros(3, 2) for _ in range(3)), torch.zeros(2, 3).t(),
-                beta1=0.9, beta2=0.9, size=0.1, epsilon=0.1,
+                beta1=0.9, beta2=0.9, step_size=0.1, epsilon=0.1,
             ),
             "`second` must be contiguous",
         ),

@@ -39,14 +39,14 @@ def adam(
     v: float,
     beta1: float,
     beta2: float,
-    size: float,
+    step_size: float,
     epsilon: float,
     decay: float,
 ) -> tuple[float, float, float]:
     """A step of one weight: w, m and v after it."""
     m = beta1 * m + (1 - beta1) * g
     v = beta2 * v + (1 - beta2) * g * g
-    return decay * w - size * m / (math.sqrt(v) + epsilon), m, v
+    return decay * w - step_size * m / (math.sqrt(v) + epsilon), m, v
 
 
 def head(

@@ -150,7 +150,7 @@ def _flat(weights: Tensor) -> Tensor:
 
 def adam(
     weights: Tensor, gradient: WeightGradient, first: Tensor, second: Tensor, low: Tensor, *,
-    beta1: float, beta2: float, size: float, epsilon: float, decay: float = 1.0,
+    beta1: float, beta2: float, step_size: float, epsilon: float, decay: float = 1.0,
 ) -> None:  # fmt: skip
     """As :func:`bioner_fast.ops.step.adam`, with a gradient summed in float32.
 
@@ -163,7 +163,7 @@ def adam(
     """
     _native.call(
         "dense_step", weights, _flat(weights), gradient.columns, gradient.x.over_rows, gradient.x.rows,
-        _flat(first), _flat(second), low, size, beta1, beta2, epsilon, decay,
+        _flat(first), _flat(second), low, step_size, beta1, beta2, epsilon, decay,
     )  # fmt: skip
 
 

@@ -169,9 +169,9 @@ def head(
 
 def adam(
     values: Tensor, grad: Tensor, first: Tensor, second: Tensor, low: Tensor | None = None, *,
-    beta1: float, beta2: float, size: float, epsilon: float, decay: float = 1.0,
+    beta1: float, beta2: float, step_size: float, epsilon: float, decay: float = 1.0,
 ) -> None:  # fmt: skip
-    """Adam: running means m of g and v of its square, then ``w = decay w - size m / (sqrt(v) + epsilon)``.
+    """Adam: running means m of g and v of its square; ``w = decay w - step_size m / (sqrt(v) + epsilon)``.
 
     Args:
         values: w, T; first, second: m and v, alike; all changed in place.
@@ -181,14 +181,14 @@ def adam(
     Example:
         >>> w, g = torch.ones(2), torch.tensor([0.5, -0.5])
         >>> m, v = torch.zeros(2), torch.zeros(2)
-        >>> adam(w, g, m, v, beta1=0.9, beta2=0.999, size=0.001, epsilon=1e-8)
+        >>> adam(w, g, m, v, beta1=0.9, beta2=0.999, step_size=0.001, epsilon=1e-8)
         >>> m
         tensor([ 0.0500, -0.0500])
     """
     for name, changed in (("values", values), ("first", first), ("second", second)):
         _native.written(name, changed)
     _native.call(
-        "step_adam", values, values, grad, first, second, low, beta1, beta2, size, epsilon, decay
+        "step_adam", values, values, grad, first, second, low, beta1, beta2, step_size, epsilon, decay
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,8 +16,48 @@ ADAMW_BETA2 = 0.98  # a memory of fifty steps: runs have few thousands
 # So many steps that Adam's corrections for the start are 1.
 _ENDLESS = 1e6
 
-
 Gradient = Tensor | dense.WeightGradient
+
+
+@dataclass(frozen=True, slots=True)
+class AdamRule:
+    """The constants of Adam or AdamW, and the corrections for the start: moments begin at zero.
+
+    A value goes down by ``step_size * first / (sqrt(second) + epsilon)``, after ``decay`` of it is left.
+
+    Attributes:
+        beta2: of the second moments; ``BETA1`` is that of the first ones.
+        corrected: whether epsilon is added to the corrected root (AdamW) or to the root as it is (Adam).
+        weight_decay: share of a value that goes for each unit of the learning rate.
+    """
+
+    beta2: float
+    corrected: bool = False
+    weight_decay: float = 0.0
+
+    def root(self, steps: int) -> float:
+        """What the root of the second moments is divided by after so many steps."""
+        return math.sqrt(1 - self.beta2**steps)
+
+    def step_size(self, rate: float, steps: int) -> float:
+        """The learning rate with both corrections."""
+        return rate * self.root(steps) / (1 - BETA1**steps)
+
+    def epsilon(self, steps: int) -> float:
+        """What is added to the root as it is."""
+        return EPSILON * self.root(steps) if self.corrected else EPSILON
+
+    def torch_epsilon(self, steps: int) -> float:
+        """What is added to the corrected root."""
+        return EPSILON if self.corrected else EPSILON / self.root(steps)
+
+    def decay(self, rate: float) -> float:
+        """What is left of a value."""
+        return 1 - rate * self.weight_decay if self.weight_decay else 1.0
+
+
+# Rows of the word table, whatever the parameters have.
+_ROWS = AdamRule(BETA2)
 
 
 class Optimizer:
@@ -59,7 +100,7 @@ class Optimizer:
         self._moments: dict[str, Tensor] = {}
         self._low: dict[str, Tensor] = {}
         self._blocks: dict[str, Tensor] = {}
-        self._weight_decay = weight_decay if kind == "adamw" else 0.0
+        self._rule = AdamRule(BETA2) if kind == "adam" else AdamRule(ADAMW_BETA2, True, weight_decay)
         self._values = list(self.parameters.values())
         zeros = [] if kind == "sgd" else [torch.zeros_like(value) for value in self._values]
         self._first, self._second = zeros, [torch.zeros_like(value) for value in zeros]
@@ -125,9 +166,8 @@ class Optimizer:
         """Count a step, and write to the device what differs between steps; :meth:`apply` does the rest."""
         self.steps += 1
         rate, count = self.learning_rate * self._factor, float(self.steps)
-        if self.kind == "adam":  # with all corrections in the rate, epsilon stays as it is
-            rate *= math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
-            count = _ENDLESS
+        if not self._rule.corrected:  # with all corrections in the rate, epsilon stays as it is
+            rate, count = self._rule.step_size(rate, self.steps), _ENDLESS
         self._rate.fill_(rate)
         self._count.fill_(count)
 
@@ -183,14 +223,13 @@ class Optimizer:
 
     def _step_rounded(self, index: int, name: str, value: Tensor, grad: Gradient, rate: float) -> None:
         """The same arithmetic for one parameter and a gradient of another form."""
-        beta2 = BETA2 if self.kind == "adam" else ADAMW_BETA2
-        correction = math.sqrt(1 - beta2**self.steps)
+        rule = self._rule
         rates = {
             "beta1": BETA1,
-            "beta2": beta2,
-            "size": rate * correction / (1 - BETA1**self.steps),
-            "epsilon": EPSILON if self.kind == "adam" else EPSILON * correction,
-            "decay": 1.0 if self.kind == "adam" else 1 - rate * self._weight_decay,
+            "beta2": rule.beta2,
+            "step_size": rule.step_size(rate, self.steps),
+            "epsilon": rule.epsilon(self.steps),
+            "decay": rule.decay(rate),
         }
         # Of the rounded copies, the one of the other form is no longer the weights'.
         if isinstance(grad, dense.WeightGradient):
@@ -235,9 +274,8 @@ class Optimizer:
         if self.kind == "sgd":
             torch._foreach_add_(values, gradients, alpha=-rate)
             return
-        epsilon = EPSILON / math.sqrt(1 - BETA2**self.steps) if self.kind == "adam" else EPSILON
         self._count.fill_(self.steps)
-        self._adam(values, gradients, first, second, rate, epsilon)
+        self._adam(values, gradients, first, second, rate, self._rule.torch_epsilon(self.steps))
 
     def _adam(
         self,
@@ -248,13 +286,12 @@ class Optimizer:
         rate: float | Tensor,
         epsilon: float,
     ) -> None:
-        adam, beta2 = (
-            (torch._fused_adam_, BETA2) if self.kind == "adam" else (torch._fused_adamw_, ADAMW_BETA2)
-        )
+        rule = self._rule
+        adam = torch._fused_adamw_ if rule.corrected else torch._fused_adam_
         adam(
             values, gradients, first, second, [], [self._count] * len(gradients),
-            lr=rate, beta1=BETA1, beta2=beta2, weight_decay=self._weight_decay, eps=epsilon, amsgrad=False,
-            maximize=False,
+            lr=rate, beta1=BETA1, beta2=rule.beta2, weight_decay=rule.weight_decay, eps=epsilon,
+            amsgrad=False, maximize=False,
         )  # fmt: skip
 
     def _step_rows(self, table: Tensor, rate: float, rows: Tensor, gradients: Tensor) -> None:
@@ -269,12 +306,14 @@ class Optimizer:
             used, places = rows.unique(return_inverse=True)  # type: ignore[no-untyped-call]
             total = gradients.new_zeros(len(used), gradients.shape[1]).index_add_(0, places, gradients)
             first = self._moments["first"].index_select(0, used).lerp_(total, 1 - BETA1)
-            second = self._moments["second"].index_select(0, used).mul_(BETA2)
-            second.addcmul_(total, total, value=1 - BETA2)
+            second = self._moments["second"].index_select(0, used).mul_(_ROWS.beta2)
+            second.addcmul_(total, total, value=1 - _ROWS.beta2)
             self._moments["first"].index_copy_(0, used, first)
             self._moments["second"].index_copy_(0, used, second)
-            size = rate * math.sqrt(1 - BETA2**self.steps) / (1 - BETA1**self.steps)
-            table.index_add_(0, used, first.div_(second.sqrt_().add_(EPSILON)), alpha=-size)
+            step_size = _ROWS.step_size(rate, self.steps)
+            table.index_add_(
+                0, used, first.div_(second.sqrt_().add_(_ROWS.epsilon(self.steps))), alpha=-step_size
+            )
 
     def state(self) -> dict[str, Tensor]:
         """All that a resumed run needs, as named tensors."""
