@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +79,28 @@ def test_how_to_pages(repository: Path, tmp_path: Path, page: str, needs: tuple[
         _run(kind, code, tmp_path, environment)
     if programs := [code for kind, code in blocks if kind == "python"]:
         _run("python", "\n".join(programs), tmp_path, environment)
+
+
+def test_the_page_of_the_service(repository: Path, tmp_path: Path) -> None:
+    for name in ("fastapi", "uvicorn"):
+        pytest.importorskip(name, reason="needs the extra serve")
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    environment = _environment(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    (_, start), (_, ask) = _blocks(repository / "docs" / "serve.md")
+    server = subprocess.Popen(
+        ["bash", "-c", "exec " + start.replace("8000", port)], cwd=tmp_path, env=environment
+    )
+    try:
+        wait = f"curl -sf --retry 90 --retry-connrefused --retry-delay 1 http://127.0.0.1:{port}/ready"
+        subprocess.run(["bash", "-c", wait], check=True, timeout=120)
+        answer = subprocess.run(
+            ["bash", "-c", ask.replace("8000", port)], check=True, timeout=60, capture_output=True, text=True
+        )
+        assert '"TP53"' in answer.stdout
+    finally:
+        server.terminate()
+        assert server.wait(timeout=60) in (0, -signal.SIGTERM)

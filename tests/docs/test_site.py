@@ -81,3 +81,9 @@ def test_pages_name_no_commit(repository: Path) -> None:
     for page in pages:
         found = commit.search(page.read_text(encoding="utf-8"))
         assert found is None, f"{page.name}: {found and found[0]}"
+
+
+def test_links_lead_somewhere(repository: Path) -> None:
+    for page in [*repository.glob("*.md"), *(repository / "docs").rglob("*.md"), *repository.glob("*/*.md")]:
+        for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{page.relative_to(repository)}: {target}"
