@@ -17,6 +17,13 @@ with contextlib.suppress(ImportError):  # inflates three times as fast; not ther
 GZIP = b"\x1f\x8b"
 # What a document may take, unless a caller says otherwise (``--max-document-mb``).
 MAX_DOCUMENT_MB = 256
+# What begins other compressed files, and what unpacks them.
+_OTHERS = {
+    b"\xfd7zXZ\0": "xz -dk",
+    b"BZh91AY&SY": "bzip2 -dk",
+    b"\x28\xb5\x2f\xfd": "zstd -d",
+    b"PK\x03\x04": "unzip",
+}
 _CHUNK = 1 << 20
 # Compressed bytes taken at a time, and what makes zlib expect the header and the checksum of gzip.
 _PACKED = 1 << 17
@@ -73,12 +80,17 @@ def decompressed(stream: BinaryIO, path: str) -> io.BufferedReader:
     """A buffered reader with ``peek``; gzip is recognised by its first two bytes, not by the name.
 
     Raises:
-        FormatError: an empty file is called ``.gz``, which no compressed file is.
+        FormatError: an empty file is called ``.gz``, which no compressed file is, or the file is packed
+            in another way.
     """
     buffered = (
         stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, stream))
     )
-    head = buffered.peek(2)[:2]
+    begin = buffered.peek(16)
+    head = begin[:2]
+    for mark, command in _OTHERS.items():
+        if begin.startswith(mark):
+            raise FormatError(path, f"the file is packed, and not by gzip; unpack it first ({command})")
     if not head and path.lower().endswith((".gz", ".tgz")):
         raise FormatError(path, "the file is empty, not even compressed; fetch it again")
     if head != GZIP:

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
 
 import pytest
 
+from bioner_fast.errors import FormatError
 from bioner_fast.formats.base import Problem
 from bioner_fast.formats.registry import guess_format, read_documents
 
@@ -175,3 +177,31 @@ def test_other_articles_inside_one_are_left_out() -> None:
     )
     (document,) = read_documents(io.BytesIO(article.encode()), "jats")
     assert [passage.text for passage in document.passages] == ["A", "b"]
+
+
+@pytest.mark.parametrize(
+    ("members", "ids", "message"),
+    [
+        ([], [], "the archive holds no .nxml or .xml files"),
+        ([("read.me", b"x")], [], "the archive holds no .nxml or .xml files"),
+        ([("a.nxml", b""), ("b.nxml", b"\0\1"), ("c.nxml", ARTICLE.encode())], ["PMC34"], ""),
+        ([("a.xml.gz", gzip.compress(ARTICLE.encode())), ("b.xml.gz", b"\x1f\x8b\x08")], ["PMC34"], ""),
+    ],
+)
+def test_archives_with_odd_members(members: list[tuple[str, bytes]], ids: list[str], message: str) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    problems: list[Problem] = []
+    found = read_documents(io.BytesIO(out.getvalue()), "jats", on_problem=problems.append, name="in.tar")
+    documents: list[str] = []
+    if message:
+        with pytest.raises(FormatError, match=message):
+            documents.extend(document.id for document in found)
+    else:
+        documents.extend(document.id for document in found)
+    assert documents == ids
+    assert all(problem.kind == "document" for problem in problems)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import random
 import subprocess
 import sys
@@ -179,6 +181,21 @@ def test_damaged_compression(tmp_path: Path, format: str, damage: str) -> None:
         list(read_documents(path, format))
     expected = "the compressed data ends early" if damage == "cut" else "the compressed data is damaged"
     assert str(caught.value).startswith(f"{path}: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("begin", "command"),
+    [
+        (lzma.compress(b"text"), "xz -dk"),
+        (bz2.compress(b"text"), "bzip2 -dk"),
+        (b"PK\x03\x04" + bytes(40), "unzip"),
+        (b"\x28\xb5\x2f\xfd" + bytes(40), "zstd -d"),
+    ],
+)
+@pytest.mark.parametrize("format", ["csv", "jsonl", "jats", "pubmed-xml", "text"])
+def test_other_compression_is_named(begin: bytes, command: str, format: str) -> None:
+    with pytest.raises(FormatError, match=rf"in: the file is packed, and not by gzip.*\({command}\)"):
+        list(read_documents(io.BytesIO(begin), format, name="in"))
 
 
 def test_truncated_archive(tmp_path: Path) -> None:

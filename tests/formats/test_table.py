@@ -67,7 +67,8 @@ def test_semicolons_and_usual_names_are_found() -> None:
     ("data", "message"),
     [
         (b"", "no header"),
-        (b"a,text\n1,\xff\n", "0xff is not UTF-8"),
+        (b"a,text\n1,\xff\n", "in.csv:2: byte 0xff is not UTF-8"),
+        (b'\n\r\na,text\n1,"\n', "in.csv:4: the row is not well-formed CSV"),
         (b'a,text\n1,x\n2,"x"y\n', r"in.csv:3: the row is not well-formed CSV"),
         (b'a,text\n1,"never closed\n', "in.csv:2: the row is not well-formed CSV"),
     ],
@@ -162,3 +163,15 @@ def test_arrow_table() -> None:
     wrong: Any = "lines"
     with pytest.raises(UsageError, match="rows must be entities or documents"):
         to_arrow([], rows=wrong)
+
+
+def test_edges_of_csv() -> None:
+    assert _read(b"\r\n\ntext\nx\n", "csv") == [("1", "x")]
+    assert _read(b"text\na\0b\n", "csv") == [("1", "a\0b")]
+    assert _read("id;text\n1;🔬, é\n".encode(), "csv") == [("1", "🔬, é")]
+    giant = b"x" * (3 << 20)
+    assert _read(b"text\n" + giant + b'\n"y\nz"', "csv") == [("1", giant.decode()), ("2", "y\nz")]
+    rows = "".join(f'{number},"row {number}, ""x"""\n' for number in range(100_000))
+    found = _read(f"pmid,text\n{rows}".encode(), "csv", id="pmid")
+    assert len(found) == 100_000
+    assert found[-1] == ("99999", 'row 99999, "x"')

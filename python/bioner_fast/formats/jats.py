@@ -84,7 +84,8 @@ def read_with_tables(source: Source) -> Iterator[Document]:
 
 
 def _read(source: Source, *, cells: bool) -> Iterator[Document]:
-    if source.stream.peek(512)[257:262] == b"ustar":
+    head = source.stream.peek(512)[:512]
+    if head[257:262] == b"ustar" or head == bytes(512):
         yield from _archive(source, cells)
     else:
         yield from _articles(source, cells)
@@ -92,6 +93,7 @@ def _read(source: Source, *, cells: bool) -> Iterator[Document]:
 
 def _archive(source: Source, cells: bool) -> Iterator[Document]:
     """The articles of a tar archive, member by member; one that is no article is a bad document."""
+    found = False
     try:
         with tarfile.open(fileobj=source.stream, mode="r|", bufsize=_BLOCK) as archive:
             for member in archive:
@@ -102,6 +104,7 @@ def _archive(source: Source, cells: bool) -> Iterator[Document]:
                 stream = archive.extractfile(member)
                 if stream is None:
                     continue
+                found = True
                 inner = Source(
                     cast(BinaryIO, stream),
                     f"{source.path}/{name}",
@@ -115,6 +118,8 @@ def _archive(source: Source, cells: bool) -> Iterator[Document]:
     except tarfile.TarError as error:
         detail = " ".join(str(error).split())
         raise FormatError(source.path, f"not a whole tar archive of articles ({detail})") from None
+    if not found:
+        raise FormatError(source.path, "the archive holds no .nxml or .xml files")
 
 
 def _articles(source: Source, cells: bool) -> Iterator[Document]:

@@ -17,11 +17,12 @@ from typing import Any, BinaryIO, cast
 from bioner_fast.data.document import Document
 from bioner_fast.errors import FormatError, UsageError
 from bioner_fast.formats.arrow import import_pyarrow, schema, to_arrow
-from bioner_fast.formats.base import Reporter, Source, TableColumns, report_native, utf8
+from bioner_fast.formats.base import Reporter, Source, TableColumns, decode, report_native, utf8
 from bioner_fast.formats.table_rows import DOCUMENT_COLUMNS, ENTITY_COLUMNS, check_rows, entity_rows
 
 # Names that a column of texts has where nobody says which it is.
 _USUAL = ("text", "abstract")
+_MARK = b"\xef\xbb\xbf"  # byte-order mark
 # Rows of a Parquet file that are written, and read, together.
 _GROUP = 65536
 _BATCH = 1024
@@ -54,7 +55,11 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
     csv.field_size_limit(min(source.limit, 2**31 - 1))
     line = 1
     try:
-        first = next(text, "")
+        first, blank = "", 0  # and blank lines before it
+        for first in text:
+            if first.strip("\r\n"):
+                break
+            blank += 1
         if not first.strip():
             raise FormatError(source.path, "the file holds no header with the names of its columns", 1)
         # A comma unless the header has the wanted column only with another separator.
@@ -68,12 +73,12 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
         header = next(rows)
         text_at = _column(source.path, header, columns.text, "--text-column")
         id_at = None if columns.id is None else _column(source.path, header, columns.id, "--id-column")
-        line = rows.line_num + 1
+        line = rows.line_num + 1 + blank
         number = 0
         for row in rows:
             since[0] = 0
             if not row:  # an empty line is no row
-                line = rows.line_num + 1
+                line = rows.line_num + 1 + blank
                 continue
             number += 1
             name = str(number) if id_at is None or id_at >= len(row) else row[id_at] or str(number)
@@ -82,10 +87,7 @@ def _read_separated(source: Source, columns: TableColumns, delimiters: str) -> I
                 source.bad_document(name, message, line=line)
             else:
                 yield Document.from_text(row[text_at] if text_at < len(row) else "", id=name)
-            line = rows.line_num + 1
-    except UnicodeDecodeError as error:
-        message = f"byte 0x{error.object[error.start]:02x} is not UTF-8; convert the file to UTF-8"
-        raise FormatError(source.path, message) from None
+            line = rows.line_num + 1 + blank
     except csv.Error as error:
         raise FormatError(source.path, f"the row is not well-formed CSV ({error})", line) from None
 
@@ -100,7 +102,7 @@ def _lines(source: Source, since: list[int]) -> Iterator[str]:
         since[0] += len(raw)
         if cut or since[0] > source.limit:
             raise FormatError(source.path, source.too_large("line" if cut else "row"), number)
-        yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        yield decode(raw.removeprefix(_MARK) if number == 1 else raw, source.path, number)
 
 
 def read_parquet(source: Source, columns: TableColumns) -> Iterator[Document]:
