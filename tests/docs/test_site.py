@@ -7,9 +7,12 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+
+import bioner_fast
 
 
 @pytest.fixture(scope="module")
@@ -87,3 +90,10 @@ def test_links_lead_somewhere(repository: Path) -> None:
     for page in [*repository.glob("*.md"), *(repository / "docs").rglob("*.md"), *repository.glob("*/*.md")]:
         for target in re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).exists(), f"{page.relative_to(repository)}: {target}"
+
+
+def test_the_version_is_said_alike(repository: Path) -> None:
+    project = tomllib.loads((repository / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    changes = (repository / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert project["version"] == bioner_fast.__version__
+    assert re.findall(r"^## \[(.*?)\]", changes, re.MULTILINE)[:2] == ["Unreleased", project["version"]]
