@@ -115,6 +115,17 @@ def circles(graph: dict[str, set[str]]) -> list[list[str]]:
     return [list(group) for group in sorted(groups)]
 
 
+def test_networks_are_known_by_the_registry_alone() -> None:
+    """Nothing imports an architecture's folder but itself, and pre-training, which is of one of them."""
+    wrong = []
+    for name, found in import_graph(PACKAGE).items():
+        for folder in ("bioner_fast.models.windowed", "bioner_fast.models.idcnn"):
+            inside = {module for module in found if module.startswith(folder)}
+            if inside and not name.startswith((folder, "bioner_fast.pretraining.")):
+                wrong.append(f"{name} imports {', '.join(sorted(inside))}")
+    assert not wrong
+
+
 def test_a_class_name_means_one_thing() -> None:
     """Formats apart: each has its ``Writer``, which the registry asks for by that name."""
     places: dict[str, list[str]] = {}

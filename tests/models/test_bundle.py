@@ -25,8 +25,7 @@ from bioner_fast.models.bundle import (
 )
 from bioner_fast.models.tensor_files import load_tensors
 from bioner_fast.models.word_rows import read_rows, rounded_rows, stored_rows
-from bioner_fast.tagging import encoding
-from bioner_fast.tagging import tagger as tagger_module
+from bioner_fast.tagging import assemble, encoding, prepare
 from bioner_fast.tagging.calibration import Calibration
 from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import WORDS, heads, network, save_tiny
@@ -288,8 +287,8 @@ def test_every_version_loads_for_good(version: int, monkeypatch: pytest.MonkeyPa
     The texts hold an emoji, which could still be part of an entity in version 1. Rules of where names end,
     which hold for any model, came later.
     """
-    monkeypatch.setattr(tagger_module, "no_names", lambda text: [])
-    monkeypatch.setattr(tagger_module, "whole", lambda text, start, end, *_: (start, end))
+    monkeypatch.setattr(prepare, "no_names", lambda text: [])
+    monkeypatch.setattr(assemble, "whole", lambda text, start, end, *_: (start, end))
     if version == 1:
         monkeypatch.setattr(encoding, "pictographs", lambda tokens: np.zeros(len(tokens), bool))
     folder = FIXTURES / f"bundle_v{version}"

@@ -12,8 +12,9 @@ from bioner_fast.features.batch import Features
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.models.decoders import decode
 from bioner_fast.models.idcnn.network import WORD_NORM, IdcnnConfig
-from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
+from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours
 from bioner_fast.models.registry import build_network
+from bioner_fast.models.sentences import sentence_bounds
 from bioner_fast.models.transitions import Transitions, constraints, first_illegal
 from bioner_fast.ops import gated
 from tiny_bundle import heads, iobes

@@ -10,7 +10,8 @@ import pytest
 
 from bioner_fast.data.document import Document
 from bioner_fast.formats.conll import TokenLayer
-from bioner_fast.tagging.tagger import Tagger, is_invisible
+from bioner_fast.tagging.assemble import is_invisible
+from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import save_tiny
 
 

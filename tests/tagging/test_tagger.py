@@ -22,8 +22,9 @@ from bioner_fast.models.bundle import load_bundle
 from bioner_fast.models.device import choose_device
 from bioner_fast.tagging.blocks import BLOCK, blocks
 from bioner_fast.tagging.predict import Predictor
+from bioner_fast.tagging.prepare import batches
 from bioner_fast.tagging.scores import span_scores
-from bioner_fast.tagging.tagger import Tagger, batches
+from bioner_fast.tagging.tagger import Tagger
 from tiny_bundle import WORDS, heads, save_tiny
 
 Facts = list[list[tuple[int, int, str, str, float | None, str | None]]]

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from bioner_fast.features.batch import Features, Forms
 from bioner_fast.features.vocabulary import WORD_ROW
 from bioner_fast.models.idcnn.network import WORD_NORM, Block, IdcnnNetwork
-from bioner_fast.models.idcnn.packed import sentence_bounds
 from bioner_fast.models.product import dropout, linear
+from bioner_fast.models.sentences import sentence_bounds
 from bioner_fast.ops import gated
 
 # So many of the most frequent words are hidden less often.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bioner_fast.data.document import Document
-from bioner_fast.tagging.tagger import BATCH_TOKENS
+from bioner_fast.tagging.prepare import BATCH_TOKENS
 
 Options = TypeVar("Options")
 

@@ -18,7 +18,7 @@ from torch import Tensor
 from bioner_fast.features.batch import Features, Forms
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
-from bioner_fast.models.idcnn.packed import sentence_bounds
+from bioner_fast.models.sentences import sentence_bounds
 
 # Passes before a capture: libraries choose their kernels and take their memory in the first ones.
 _WARM_UP = 3

@@ -19,10 +19,11 @@ from bioner_fast.formats.table_rows import Rows
 from bioner_fast.installation import MAX_THREADS, available_threads
 from bioner_fast.tagging.inputs import STANDARD, Input, read_input
 from bioner_fast.tagging.manifest import ShardRecord, digest_input
+from bioner_fast.tagging.prepare import BATCH_TOKENS
 from bioner_fast.tagging.problems import BadDocument, BrokenInputError, Problems, broken_input
 from bioner_fast.tagging.resolve import Answer, chosen_types
 from bioner_fast.tagging.stream import StreamCounts, tag_stream
-from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger
+from bioner_fast.tagging.tagger import Tagger
 
 
 @dataclass(frozen=True, slots=True)

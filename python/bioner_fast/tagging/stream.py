@@ -15,8 +15,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from bioner_fast.data.document import Document
+from bioner_fast.tagging.prepare import BATCH_TOKENS, as_documents, batches
 from bioner_fast.tagging.resolve import Answer
-from bioner_fast.tagging.tagger import BATCH_TOKENS, Tagger, as_documents, batches
+from bioner_fast.tagging.tagger import Tagger
 
 # Batches that may wait for the caller beyond those that the lanes work on.
 _WAITING = 2

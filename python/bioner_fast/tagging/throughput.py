@@ -19,9 +19,10 @@ from bioner_fast.errors import BionerError
 from bioner_fast.formats.registry import open_writer
 from bioner_fast.resources import data_folder
 from bioner_fast.tagging.inputs import Input, read_input
+from bioner_fast.tagging.prepare import batches
 from bioner_fast.tagging.shards import TagOptions
 from bioner_fast.tagging.stream import StreamCounts, tag_stream
-from bioner_fast.tagging.tagger import Tagger, batches
+from bioner_fast.tagging.tagger import Tagger
 
 STAGES = ("read", "tokenise", "model", "decode", "write")
 # Documents tagged before anything is timed.

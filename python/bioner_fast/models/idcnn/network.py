@@ -27,8 +27,9 @@ from bioner_fast.features.word_forms import AFFIX_COLUMNS, AFFIX_ROWS, CHARACTER
 from bioner_fast.models.base import Network, added
 from bioner_fast.models.batch import Batch
 from bioner_fast.models.embedding import TokenEmbedding
-from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours, sentence_bounds
+from bioner_fast.models.idcnn.packed import gather_neighbours, neighbours
 from bioner_fast.models.product import dropout, linear
+from bioner_fast.models.sentences import sentence_bounds
 from bioner_fast.models.transitions import Transitions
 from bioner_fast.ops import gated
 
