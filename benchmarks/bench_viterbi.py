@@ -204,3 +204,36 @@ def test_levels(k, level, chains, measure, benchmark) -> None:
         )
     finally:
         _ops.force_simd("")
+
+
+def top_k_in_torch(c: Chains, k: int) -> list[torch.Tensor]:
+    """Scores of the k best sequences of each sentence by AllenNLP's algorithm: ``topk`` at every token."""
+    found = []
+    for begin, end in itertools.pairwise(c.offsets.tolist()):
+        emissions = c.emissions[begin:end].double()
+        scores = (emissions[0] + c.start)[None]  # [rank, tag]
+        for row in emissions[1:]:
+            candidates = (scores[:, :, None] + c.transitions).flatten(0, 1)  # [rank * from, to]
+            scores = candidates.topk(min(k, len(candidates)), 0).values + row
+        flat = scores.flatten()
+        found.append(flat.topk(min(k, len(flat))).values)
+    return found
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("side", ["ours", "topk at every token"])
+@pytest.mark.parametrize(("k", "ranks"), [(5, 5), (9, 10), (25, 5)])
+def test_top_k(k, ranks, side, measure, benchmark) -> None:
+    benchmark.group = f"Viterbi, {k} tags, the {ranks} best sequences, one thread"
+    c = make_chains(k, tokens(5_000))
+    run = lambda: ops.viterbi_top_k(c.emissions, c.transitions, c.offsets, ranks, c.start)  # noqa: E731
+    if side == "ours":
+        tags, _ = run()
+        check(c, tags[:, 0])
+        measure(run, tokens=len(c.tags), moved=c.moved, rounds=30)
+        return
+    for ours_of, theirs in zip(run()[1], top_k_in_torch(c, ranks), strict=True):
+        torch.testing.assert_close(ours_of[: len(theirs)].double(), theirs, rtol=1e-5, atol=1e-5)
+    measure(
+        lambda: top_k_in_torch(c, ranks), tokens=len(c.tags), moved=c.moved, role="peer", peer=side, rounds=3
+    )

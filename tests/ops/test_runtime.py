@@ -113,6 +113,29 @@ def test_several_python_threads_share_the_workers() -> None:
     assert not wrong
 
 
+def test_results_are_the_same_beside_processes_that_take_the_cores() -> None:
+    """Calls that wait too long for other threads are followed by calls that do without them."""
+    emissions, offsets = torch.randn(25_000, 5), torch.arange(0, 25_001, 25)
+    transitions = torch.randn(5, 5)
+    before = torch.get_num_threads()
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2 * (os.cpu_count() or 1))
+    ]
+    try:
+        torch.set_num_threads(1)
+        tags, scores = ops.viterbi_decode(emissions, transitions, offsets)
+        torch.set_num_threads(2)
+        for _ in range(60):
+            again = ops.viterbi_decode(emissions, transitions, offsets)
+            assert torch.equal(again[0], tags)
+            assert torch.equal(again[1], scores)
+    finally:
+        torch.set_num_threads(before)
+        for process in busy:
+            process.kill()
+            process.wait()
+
+
 FORK = """
 import os, sys, numpy as np
 from bioner_fast import _ops

@@ -27,6 +27,40 @@ constexpr std::int64_t kPiecesPerThread = 4;
 
 thread_local bool inside_body = false;
 
+using Clock = std::chrono::steady_clock;
+
+// Whether to share work with other threads. A thread that lost its core to another process holds up a call of
+// microseconds for milliseconds, so after a call that waited longer for the others than it worked itself, the
+// next ones do without them: at first for a few milliseconds, each time for twice as long.
+class Patience {
+ public:
+  bool is_lost() const { return now() < again_.load(std::memory_order_relaxed); }
+
+  // Of a call since `called` that itself worked from `begin` to `done`, and else waited for the others.
+  void judge(Clock::time_point called, Clock::time_point begin, Clock::time_point done) {
+    constexpr std::chrono::microseconds kAlwaysFine{200};
+    const auto worked = done - begin;
+    const auto waited = Clock::now() - called - worked;
+    if (waited <= kAlwaysFine || waited <= worked) {
+      pause_.store(kShortest, std::memory_order_relaxed);
+      return;
+    }
+    const std::int64_t pause = pause_.load(std::memory_order_relaxed);
+    again_.store(now() + pause, std::memory_order_relaxed);
+    pause_.store(std::min(2 * pause, kLongest), std::memory_order_relaxed);
+  }
+
+ private:
+  static std::int64_t now() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now().time_since_epoch()).count();
+  }
+
+  static constexpr std::int64_t kShortest = 10'000'000;  // nanoseconds
+  static constexpr std::int64_t kLongest = 320'000'000;
+  std::atomic<std::int64_t> again_{0};
+  std::atomic<std::int64_t> pause_{kShortest};
+};
+
 // Lives on the stack of the caller of parallel_for.
 struct Job {
   const Body& body;
@@ -53,7 +87,10 @@ struct Job {
 
 class Pool {
  public:
-  void run(Job& job) {
+  // False, and nothing is done, while its workers are too late.
+  bool run(Job& job) {
+    if (patience_.is_lost()) return false;
+    const auto called = Clock::now();
     std::list<Job*>::iterator place;
     const bool one_seat = job.seats == 1;  // read before workers see the job
     {
@@ -66,9 +103,11 @@ class Pool {
     } else {
       wake_.notify_all();
     }
+    const auto begin = Clock::now();
     inside_body = true;
     job.work();
     inside_body = false;
+    const auto done = Clock::now();
     std::unique_lock<std::mutex> lock(mutex_);
     jobs_.erase(place);  // nobody joins from here on
     if (job.active != 0) {
@@ -77,6 +116,8 @@ class Pool {
       lock.lock();  // a worker that counted itself out holds it until it has left the job
     }
     job.finished.wait(lock, [&] { return job.active == 0; });
+    patience_.judge(called, begin, done);
+    return true;
   }
 
  private:
@@ -128,6 +169,7 @@ class Pool {
   std::condition_variable wake_;
   std::list<Job*> jobs_;
   int workers_ = 0;
+  Patience patience_;
 };
 
 // The threads of GNU OpenMP, where this process has loaded it, as Torch does.
@@ -146,16 +188,34 @@ OpenMp loaded_openmp() {
 // threads for each.
 std::atomic<bool> openmp_is_taken{false};
 
+// All of them must come to a call, those that find no work too.
+Patience openmp_patience;
+
 bool run_by_openmp(Job& job) {
   const OpenMp openmp = loaded_openmp();
-  if (openmp == nullptr || openmp_is_taken.exchange(true, std::memory_order_acquire)) return false;
+  if (openmp == nullptr || openmp_patience.is_lost()) return false;
+  if (openmp_is_taken.exchange(true, std::memory_order_acquire)) return false;
+  struct Call {
+    Job& job;
+    std::thread::id caller = std::this_thread::get_id();
+    Clock::time_point begin = {};
+    Clock::time_point done = {};
+  } call{job};
   const auto work = [](void* data) {
+    Call& shared = *static_cast<Call*>(data);
     const bool before = inside_body;
+    const auto begin = Clock::now();
     inside_body = true;
-    static_cast<Job*>(data)->work();
+    shared.job.work();
     inside_body = before;
+    if (std::this_thread::get_id() == shared.caller) {
+      shared.begin = begin;
+      shared.done = Clock::now();
+    }
   };
-  openmp(work, &job, static_cast<unsigned>(job.seats + 1), 0);
+  const auto called = Clock::now();
+  openmp(work, &call, static_cast<unsigned>(job.seats + 1), 0);
+  openmp_patience.judge(called, call.begin, call.done);
   openmp_is_taken.store(false, std::memory_order_release);
   return true;
 }
@@ -207,7 +267,8 @@ void parallel_for(std::int64_t n, std::int64_t grain, int threads, const Body& b
   const int seats = static_cast<int>(std::min<std::int64_t>(pieces, threads)) - 1;
   Job job{body, n, pieces, seats};
   Pool& own = pool();
-  if (workers == Workers::kOwn || !run_by_openmp(job)) own.run(job);
+  if (workers == Workers::kTorchs && run_by_openmp(job)) return;
+  if (!own.run(job)) body(0, n);
 }
 
 }  // namespace bioner
