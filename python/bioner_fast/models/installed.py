@@ -44,15 +44,27 @@ class ModelDescription:
         }
 
     def scores_shown(self) -> list[str]:
-        """F1 on test (else on devel) of each corpus, as in ``BioRED 88.1``."""
-        shown = []
-        for corpus, splits in self.scores.items():
-            for split in ("test", "devel"):
-                score = splits.get(split) if isinstance(splits, Mapping) else None
-                if isinstance(score, Mapping) and isinstance(score.get("f1"), (int, float)):
-                    shown.append(f"{corpus} {score['f1']:.1f}{'' if split == 'test' else ' (devel)'}")
-                    break
-        return shown
+        """F1 of each corpus on test, as in ``BioRED 88.1``; where no corpus has test scores, on devel."""
+        by_corpus: dict[str, dict[str, object]] = {}
+        for one, parts in self.scores.items():
+            for two, score in parts.items() if isinstance(parts, Mapping) else ():
+                corpus, split = (two, one) if one in ("devel", "test") else (one, two)
+                by_corpus.setdefault(str(corpus), {})[str(split)] = score
+        for split, remark in (("test", ""), ("devel", " (devel)")):
+            found = {corpus: _f1(splits.get(split)) for corpus, splits in by_corpus.items()}
+            if shown := [f"{corpus} {f1:.1f}{remark}" for corpus, f1 in found.items() if f1 is not None]:
+                return shown
+        return []
+
+
+def _f1(score: object) -> float | None:
+    """Of the scores of a corpus, which may be told by type."""
+    if not isinstance(score, Mapping):
+        return None
+    if len(score) == 1 or "overall" in score:
+        return _f1(score.get("overall", next(iter(score.values()))))
+    f1 = score.get("f1")
+    return float(f1) if isinstance(f1, int | float) else None
 
 
 def describe_models() -> list[ModelDescription]:

@@ -7,7 +7,7 @@ import math
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -120,6 +120,19 @@ class PretrainConfig:
         """A JSON object."""
         made: dict[str, Any] = json.loads(json.dumps(asdict(self)))
         return made
+
+
+def portable_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of ``pretrain.json`` that matter to others, with the last part of every path.
+
+    Example:
+        >>> portable_settings({"texts": ["/data/a.txt"], "exclude": [], "vectors": "/data/v.bin", "out": "e"})
+        {'texts': ['a.txt'], 'exclude': [], 'vectors': 'v.bin'}
+    """
+    kept = {name: value for name, value in settings.items() if name not in _FREE}
+    for name in ("texts", "exclude"):
+        kept[name] = [Path(path).name for path in kept[name]]
+    return kept | {"vectors": Path(kept["vectors"]).name}
 
 
 # What a resumed run may be given anew.
@@ -499,11 +512,7 @@ class _Run:
     def facts(self) -> dict[str, Any]:
         """What the encoder says about how it was made."""
         last = self.at.history[-1] if self.at.history else {}
-        settings = {
-            n: v
-            for n, v in self.config.to_json().items()
-            if n not in ("out", "threads", "checkpoint_seconds")
-        }
+        settings = portable_settings(self.config.to_json())
         return {
             "kind": "encoder",
             "objective": "masked words",

@@ -62,6 +62,11 @@ class Tagger:
     def __init__(
         self, bundle: Bundle, device: str = "auto", threads: int | None = None, precision: str = "auto"
     ) -> None:
+        if not bundle.tasks:
+            raise UsageError(
+                f"{bundle.path}: it is an encoder without heads, which finds nothing; train from it with "
+                "train --init-from"
+            )
         if threads is not None:
             if not 1 <= threads <= MAX_THREADS:
                 raise UsageError(f"threads: expected 1 to {MAX_THREADS}, got {threads}")

@@ -88,7 +88,8 @@ class TrainConfig:
     init_from: str | None = _flag(
         None,
         "Start from the weights of this model (of the same architecture): all of them but the heads of other "
-        "tasks. Without --vectors its own are taken, where they were not trained.",
+        "tasks. Without --vectors its own are taken, where they were not trained. none: from nothing, "
+        "whatever a recipe says.",
     )
     silver: str | None = _flag(
         None, "idcnn: train on this folder of silver annotations first (see the command silver)."
@@ -187,6 +188,8 @@ class TrainConfig:
             value = getattr(self, name)
             if isinstance(value, os.PathLike):
                 object.__setattr__(self, name, os.fspath(value))
+        if self.init_from == "none":
+            object.__setattr__(self, "init_from", None)
         self._check_types()
         self._check_values()
 
