@@ -118,7 +118,7 @@ def test_any_pieces_of_jats(pieces: list[str], around: str) -> None:
         st.sampled_from(["p", "sec", "sup", "fig", "caption", "list", "fn", "alternatives", "disp-formula", "title",
                          "boxed-text", "table-wrap", "tr", "td", "front", "abstract", "body", "preformat"]),
         st.lists(inner, max_size=4),
-    ).map(lambda one: f"<{one[0]}>{''.join(one[1])}</{one[0]}>"),
+    ).map(lambda one: f"a<{one[0]}>{'b, '.join(one[1])}</{one[0]}>c"),
     max_leaves=12,
 ))  # fmt: skip
 def test_any_tree_of_jats(tree: str) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bioner_fast.errors import FormatError
-from bioner_fast.formats.base import Problem
+from bioner_fast.formats.base import Problem, Source
+from bioner_fast.formats.jats import read_elements
 from bioner_fast.formats.registry import guess_format, read_documents
 
 ARTICLE = """<!DOCTYPE article PUBLIC "-//NLM//DTD JATS//EN" "JATS-archivearticle1.dtd">
@@ -104,6 +105,7 @@ def texts_of(body: str) -> list[str]:
         f"<article xmlns:mml='http://www.w3.org/1998/Math/MathML'><body><sec>{body}</sec></body></article>"
     )
     (document,) = read_documents(io.BytesIO(article.encode()), "jats")
+    assert [document] == list(read_elements(Source(io.BytesIO(article.encode()), "<stream>")))
     text = document.text
     assert all(text[p.offset : p.offset + len(p.text)] == p.text for p in document.passages)
     return [passage.text for passage in document.passages]

@@ -81,7 +81,7 @@ def test_what_still_waits_at_the_end_is_told_so() -> None:
             await asyncio.sleep(0.02)
         await batcher.stop()
         hold.set()
-        found = await asyncio.gather(*waiting, return_exceptions=True)
+        found = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 30)
         assert all(isinstance(one, BusyError) for one in found)
 
     asyncio.run(run())
