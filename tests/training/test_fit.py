@@ -11,7 +11,7 @@ import pytest
 from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.loop import TrainingInterrupted
+from bioner_fast.training.stopping import TrainingInterrupted
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task, write_vectors
 
