@@ -158,7 +158,7 @@ def _word_table(path: str, bundle: Bundle, old: Tensor, network: Network, prepar
         if int(known.sum()) < fewer or not _close(table[WORD_ROW:][known], theirs):
             raise UsageError(
                 f"--init-from {path}: its word vectors are not those of this run; give the --vectors that it "
-                "was trained with"
+                "was trained with, or --init-from none to start from nothing"
             )
     return table
 
