@@ -24,7 +24,7 @@ from bioner_fast.experiments.general.scores import bare, by_type, compare, judge
 from bioner_fast.experiments.general.sources import HEADS, SOURCES, CorpusSource
 from bioner_fast.features.vectors import WordVectors
 from bioner_fast.features.vocabulary import Vocabulary
-from bioner_fast.files import read_json, sha256, write_json
+from bioner_fast.files import MANIFEST_NAME, read_json, sha256, write_json
 from bioner_fast.log import logger
 from bioner_fast.models.bundle import (
     AnswerDefaults,
@@ -32,11 +32,13 @@ from bioner_fast.models.bundle import (
     add_calibration,
     add_inference,
     add_provenance,
+    bundle_folder,
     load_bundle,
     save_bundle,
 )
 from bioner_fast.pretraining.silver import make_silver
 from bioner_fast.tagging.calibration import calibration_error, fit_types
+from bioner_fast.tagging.measure import adopt_precisions
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.train import train
@@ -111,7 +113,10 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts])
     if config.texts:
         begun = _taught(config, gold, weighted_tasks, begun)
-    model = _train(config, weighted_tasks, "reference", config.epochs[2], str(begun))
+    # The last stages settle all heads, so that the devel documents of all of them choose the epoch.
+    reference = config.out / "corpora" / "reference"
+    _write_tasks(reference, [_weighted(part, config.seed) for part in parts], judges=tuple(HEADS))
+    model = _train(config, reference, "reference", config.epochs[2], str(begun))
     judged_model = config.out / "judged"
     _finish(config, model, judged_model)
     scales = calibration(Tagger.load(judged_model, "cpu", config.threads), parts)
@@ -122,9 +127,10 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
         # What was cut off has said all that it can say: how long to train, and what a score is worth.
         epochs = _selected_epoch(config.out / "reference")
         whole = config.out / "corpora" / "everything"
-        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], devel=False)
+        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], judges=())
         model = _train(config, whole, "everything", epochs, str(begun), selection="last")
     _finish(config, model, final)
+    adopt_precisions(final, judged_model, [as_corpus(part.devel) for part in parts if part.devel])
     add_calibration(final, scales)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
     add_provenance(final, {**facts, "config": portable_config(final)})
@@ -143,10 +149,10 @@ def _finish(config: GeneralConfig, model: Path, target: Path) -> None:
 
 
 def _selected_epoch(run: Path) -> int:
-    """The epoch whose weights a finished run kept."""
+    """The epoch whose weights a finished run kept; the first, if it kept those that it began with."""
     step = read_json(run / "result.json")["selected_step"]
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text("utf-8").splitlines()]
-    return next((int(r["epoch"]) for r in records if r["step"] == step), len(records))
+    return max(1, next((int(r["epoch"]) for r in records if r["step"] == step), len(records)))
 
 
 def with_more_words(model: Path, target: Path, vectors: Path, words: int) -> None:
@@ -202,8 +208,8 @@ def _weighted(part: Part, seed: int) -> Part:
     return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
-def _write_tasks(folder: Path, parts: Sequence[Part], *, devel: bool = True) -> None:
-    """A task for every head; with ``devel``, BioRED's devel documents select among its epochs."""
+def _write_tasks(folder: Path, parts: Sequence[Part], *, judges: Sequence[str] = ("general",)) -> None:
+    """A task for every head; the devel documents of some heads select among the epochs."""
     for head, types in HEADS.items():
         mine = [part for part in parts if part.source.head == head]
         if not mine:
@@ -213,7 +219,7 @@ def _write_tasks(folder: Path, parts: Sequence[Part], *, devel: bool = True) -> 
         target.mkdir(parents=True, exist_ok=True)
         corpus.write(target / "train.tsv")
         complete = [part for part in mine if set(part.source.types.values()) == set(types)]
-        if devel and head == "general" and complete and complete[0].devel:
+        if head in judges and complete and complete[0].devel:
             as_corpus(complete[0].devel).write(target / "devel.tsv")
 
 
@@ -321,7 +327,7 @@ def digests(config: GeneralConfig) -> dict[str, str]:
             files[f"{name}.tsv" if "/" in name else name] = path
     files.update({text.name: text for text in config.texts})
     if config.init_from is not None:
-        files["init_from"] = Path(config.init_from) / "manifest.json"
+        files["init_from"] = bundle_folder(config.init_from) / MANIFEST_NAME
     return {name: sha256(path) for name, path in sorted(files.items())}
 
 
