@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,4 +54,7 @@ def test_recommended_is_the_recipe(repository: Path) -> None:
 
     given = {"tasks": ("sample-disease",), "vectors": "v.bin"}
     recipe = TrainConfig.load(repository / "recipes" / "general.toml", given).resolved()
-    assert TrainConfig(**(RECOMMENDED | given)).resolved() == recipe
+    assert (
+        recipe.init_from == "encoder"
+    )  # where nobody names vectors or a recipe, training starts from nothing
+    assert TrainConfig(**(RECOMMENDED | given)).resolved() == replace(recipe, init_from=None)

@@ -207,7 +207,7 @@ def test_documents_to_a_tag_scheme_and_back(tmp_path: Path) -> None:
 def test_the_example_of_the_help_works(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["convert", "--help"]) == 0
     text = " ".join(capfd.readouterr().out.split())
-    example = text.split("Example: ")[1].split(" Arguments:")[0]
+    example = text.split("Example: ")[1].split(" Between tag schemes")[0]
     _, command = example.split(" | ")
     words = command.split()
     assert words[0] == "bioner-fast"

@@ -18,7 +18,7 @@ from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.models.bundle import load_bundle
 from bioner_fast.training import train as training
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.progress import LOSS_EVERY, LossMeter
+from bioner_fast.training.meters import LOSS_EVERY, LossMeter
 from bioner_fast.training.train import train
 from tiny_corpora import small, write_task
 

@@ -61,7 +61,7 @@ def _f1(score: object) -> float | None:
     """Of the scores of a corpus, which may be told by type."""
     if not isinstance(score, Mapping):
         return None
-    if len(score) == 1 or "overall" in score:
+    if "f1" not in score and (len(score) == 1 or "overall" in score):
         return _f1(score.get("overall", next(iter(score.values()))))
     f1 = score.get("f1")
     return float(f1) if isinstance(f1, int | float) else None

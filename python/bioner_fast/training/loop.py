@@ -21,9 +21,10 @@ from bioner_fast.training.checkpoint import CheckpointFolder, CheckpointTimer
 from bioner_fast.training.checks import check_tags, diverged
 from bioner_fast.training.config import TrainConfig
 from bioner_fast.training.data import Prepared
+from bioner_fast.training.meters import LossMeter, Speed
 from bioner_fast.training.metrics import MetricsFile
 from bioner_fast.training.phases import Phase, plan_phases
-from bioner_fast.training.progress import LossMeter, Progress, Speed
+from bioner_fast.training.progress import Progress
 from bioner_fast.training.selection import Selection
 from bioner_fast.training.state import TrainingState
 from bioner_fast.training.stopping import TrainingInterrupted, stop_signals

@@ -113,10 +113,9 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts])
     if config.texts:
         begun = _taught(config, gold, weighted_tasks, begun)
-    # The last stages settle all heads, so that the devel documents of all of them choose the epoch.
-    reference = config.out / "corpora" / "reference"
-    _write_tasks(reference, [_weighted(part, config.seed) for part in parts], judges=tuple(HEADS))
-    model = _train(config, reference, "reference", config.epochs[2], str(begun))
+    last = config.out / "corpora" / "reference"
+    _write_tasks(last, [_settled(part, config.seed) for part in parts])
+    model = _train(config, last, "reference", config.epochs[2], str(begun))
     judged_model = config.out / "judged"
     _finish(config, model, judged_model)
     scales = calibration(Tagger.load(judged_model, "cpu", config.threads), parts)
@@ -127,7 +126,7 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
         # What was cut off has said all that it can say: how long to train, and what a score is worth.
         epochs = _selected_epoch(config.out / "reference")
         whole = config.out / "corpora" / "everything"
-        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], judges=())
+        _write_tasks(whole, [_settled(with_cut(part), config.seed) for part in parts], devel=False)
         model = _train(config, whole, "everything", epochs, str(begun), selection="last")
     _finish(config, model, final)
     adopt_precisions(final, judged_model, [as_corpus(part.devel) for part in parts if part.devel])
@@ -208,8 +207,13 @@ def _weighted(part: Part, seed: int) -> Part:
     return replace(part, train=weighted(part.train, part.source.weight, seed))
 
 
-def _write_tasks(folder: Path, parts: Sequence[Part], *, judges: Sequence[str] = ("general",)) -> None:
-    """A task for every head; the devel documents of some heads select among the epochs."""
+def _settled(part: Part, seed: int) -> Part:
+    """As weighted, but for the heads of their own: silver annotations taught them nothing."""
+    return _weighted(part, seed) if part.source.head == "general" else part
+
+
+def _write_tasks(folder: Path, parts: Sequence[Part], *, devel: bool = True) -> None:
+    """A task for every head; with ``devel``, BioRED's devel documents select among its epochs."""
     for head, types in HEADS.items():
         mine = [part for part in parts if part.source.head == head]
         if not mine:
@@ -219,7 +223,7 @@ def _write_tasks(folder: Path, parts: Sequence[Part], *, judges: Sequence[str] =
         target.mkdir(parents=True, exist_ok=True)
         corpus.write(target / "train.tsv")
         complete = [part for part in mine if set(part.source.types.values()) == set(types)]
-        if head in judges and complete and complete[0].devel:
+        if devel and head == "general" and complete and complete[0].devel:
             as_corpus(complete[0].devel).write(target / "devel.tsv")
 
 
