@@ -69,7 +69,10 @@ def corpora(folder: Path) -> tuple[Path, Path, tuple[CorpusSource, ...]]:
             ("Both.PubTator",), test=("Test.PubTator",), cut=5, calibrates=True,
         ),
         CorpusSource("Genes", "general", {"Gene": "gene"}, ("Genes.PubTator",), cut=3),
-        CorpusSource("Cells", "cells", {"CL": "cell_type"}, ("Cells/train",), devel=("Cells/devel",)),
+        CorpusSource(
+            "Cells", "cells", {"CL": "cell_type"},
+            ("Cells/train",), devel=("Cells/devel",), calibrates=True,
+        ),
         CorpusSource("Organs", "anatomy", {"Organ": "anatomy"}, ("Organs/train",), devel=("Organs/devel",)),
     )  # fmt: skip
     return folder / "columns", folder / "pubtator", sources
@@ -195,6 +198,7 @@ def test_the_model_is_made_calibrated_and_scored(small: GeneralConfig) -> None:
     facts = json.loads((model / "bundle.json").read_text())
     assert facts["features"]["precision"] == "int8"
     assert set(facts["calibration"]["general"]) == {"gene", "species"}
+    assert set(facts["calibration"]["cells"]) == {"cell_type"}
     inputs = facts["provenance"]["inputs"]
     assert {"Both.PubTator", "Test.PubTator", "Cells/train.tsv", "v.bin", "text.txt"} <= set(inputs)
     scores = json.loads((small.out / "scores.json").read_text())

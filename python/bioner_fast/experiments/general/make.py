@@ -113,24 +113,22 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     _write_tasks(weighted_tasks, [_weighted(part, config.seed) for part in parts])
     if config.texts:
         begun = _taught(config, gold, weighted_tasks, begun)
-    last = config.out / "corpora" / "reference"
-    _write_tasks(last, [_settled(part, config.seed) for part in parts])
-    model = _train(config, last, "reference", config.epochs[2], str(begun))
+    model = _train(config, weighted_tasks, "reference", config.epochs[2], str(begun))
     judged_model = config.out / "judged"
-    _finish(config, model, judged_model)
+    with_more_words(model, judged_model, config.vectors, config.shipped_words)
     scales = calibration(Tagger.load(judged_model, "cpu", config.threads), parts)
-    add_calibration(judged_model, scales)
+    _answering(judged_model, scales)
     devel, devel_errors = score_parts(judged_model, parts, "devel", config.threads)
     final = config.out / "model"
     if config.everything:
         # What was cut off has said all that it can say: how long to train, and what a score is worth.
         epochs = _selected_epoch(config.out / "reference")
         whole = config.out / "corpora" / "everything"
-        _write_tasks(whole, [_settled(with_cut(part), config.seed) for part in parts], devel=False)
+        _write_tasks(whole, [_weighted(with_cut(part), config.seed) for part in parts], devel=False)
         model = _train(config, whole, "everything", epochs, str(begun), selection="last")
-    _finish(config, model, final)
+    with_more_words(model, final, config.vectors, config.shipped_words)
     adopt_precisions(final, judged_model, [as_corpus(part.devel) for part in parts if part.devel])
-    add_calibration(final, scales)
+    _answering(final, scales)
     facts = {"command": command, "inputs": digests(config), "dropped": dropped(parts)}
     add_provenance(final, {**facts, "config": portable_config(final)})
     test, test_errors = score_parts(final, parts, "test", config.threads)
@@ -141,10 +139,10 @@ def make_general(config: GeneralConfig, command: str = "") -> Path:
     return final
 
 
-def _finish(config: GeneralConfig, model: Path, target: Path) -> None:
-    """The model of a stage as it is shipped, but for what its scores are worth."""
-    with_more_words(model, target, config.vectors, config.shipped_words)
-    add_answer(target, ANSWER)
+def _answering(model: Path, scales: Mapping[str, Mapping[str, tuple[float, float]]]) -> None:
+    """Say what the heads' scores are worth, which each head tells for itself, then let them answer as one."""
+    add_calibration(model, scales)
+    add_answer(model, ANSWER)
 
 
 def _selected_epoch(run: Path) -> int:
@@ -205,11 +203,6 @@ def _files(config: GeneralConfig, names: Sequence[str]) -> list[Path]:
 
 def _weighted(part: Part, seed: int) -> Part:
     return replace(part, train=weighted(part.train, part.source.weight, seed))
-
-
-def _settled(part: Part, seed: int) -> Part:
-    """As weighted, but for the heads of their own: silver annotations taught them nothing."""
-    return _weighted(part, seed) if part.source.head == "general" else part
 
 
 def _write_tasks(folder: Path, parts: Sequence[Part], *, devel: bool = True) -> None:
