@@ -145,6 +145,24 @@ def test_damaged_bytes(chosen: random.Random, chunk: int) -> None:
         both(bytes(raw))
 
 
+def test_a_declaration_that_is_none_is_an_error_for_both() -> None:
+    document = ARTICLE.format(1)
+    for declaration in (
+        "<?xml version='-.0'?>",
+        "<?xml version='1.0' x?>",
+        "<?xml?>",
+        "<?xmlversion='1.0'?>",
+    ):
+        _, _, error = both(f"{declaration}\n<PubmedArticleSet>{document}</PubmedArticleSet>".encode())
+        assert error
+    for declaration in (
+        "<?xml version='1.0'?>",
+        '<?xml version = "1.1" encoding="UTF-8" standalone="yes" ?>',
+    ):
+        found, _, error = both(f"{declaration}\n<PubmedArticleSet>{document}</PubmedArticleSet>".encode())
+        assert (len(found), error) == (1, "")
+
+
 def test_real_files(shared: Path) -> None:
     for path in sorted((shared / "formats" / "pubmed-xml").iterdir()):
         data = path.read_bytes()

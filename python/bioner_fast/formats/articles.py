@@ -18,6 +18,7 @@ from bioner_fast.formats.base import Source
 # Bytes taken at a time.
 _CHUNK = 1 << 18
 _HEAD = 1 << 16
+_DECLARATION = re.compile(rb"""<\?xml\s+version\s*=\s*(["'])1\.[0-9]+\1[^<>]*\?>""")
 _ENCODING = re.compile(rb"\s*<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']*)[\"']")
 _MARK = b"\xef\xbb\xbf"
 
@@ -54,6 +55,8 @@ def _native_reader(source: Source, format: str) -> Any:
     head = source.stream.peek(1024)[:1024].removeprefix(_MARK)
     declared = _ENCODING.match(head)
     if not head.lstrip().startswith(b"<") or (declared and declared[1].lower() not in (b"utf-8", b"utf8")):
+        return None
+    if head.startswith(b"<?xml") and not _DECLARATION.match(head):  # expat takes versions that lxml refuses
         return None
     from bioner_fast import _text
 
