@@ -14,6 +14,7 @@ import torch
 from bioner_fast.errors import UsageError
 from bioner_fast.features.batch import Features
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.captures import CAPTURES
 from bioner_fast.models.learning.averaging import Average
 from bioner_fast.models.learning.distributed import Processes
 from bioner_fast.models.learning.optimizer import Optimizer, linear_decay
@@ -229,7 +230,9 @@ def test_the_course_of_a_capture(
     """Launched, captured once, replayed; or, when that fails, the steps of any network."""
 
     @contextmanager
-    def capture(_: FakeGraph) -> Iterator[None]:
+    def capture(_: FakeGraph, *, stream: object) -> Iterator[None]:
+        assert stream is step._stream
+        assert CAPTURES.locked()
         FakeGraph.capturing = True
         yield
         FakeGraph.capturing = False
@@ -243,7 +246,7 @@ def test_the_course_of_a_capture(
     monkeypatch.setattr(torch.cuda, "graph", capture)
     generator = MagicMock()
     monkeypatch.setattr(torch.cuda, "default_generators", [generator])
-    for name in ("device", "stream", "current_stream", "synchronize"):
+    for name in ("device", "stream", "current_stream", "set_stream", "synchronize"):
         monkeypatch.setattr(torch.cuda, name, MagicMock())
     nets = [network("multi-output").double() for _ in range(2)]
     heads = HEADS["multi-output"]
@@ -256,6 +259,8 @@ def test_the_course_of_a_capture(
     assert_close(nets[0], nets[1], 1e-10)
     assert step.captured is not fails
     assert generator.graphsafe_set_state.call_count == int(fails)
+    torch.cuda.set_stream.assert_called_once_with(torch.cuda.current_stream.return_value)
+    assert not CAPTURES.locked()
     if fails:
         assert (step._taken, FakeGraph.replays) == (WARM_UP, 0)
         assert caplog.messages == [

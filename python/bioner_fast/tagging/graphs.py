@@ -18,13 +18,11 @@ from torch import Tensor
 from bioner_fast.features.batch import Features, Forms
 from bioner_fast.log import logger
 from bioner_fast.models.base import Network
+from bioner_fast.models.captures import CAPTURES
 from bioner_fast.models.sentences import sentence_bounds
 
 # Passes before a capture: libraries choose their kernels and take their memory in the first ones.
 _WARM_UP = 3
-
-# Torch allows one capture at a time in a process.
-_CAPTURES = threading.Lock()
 
 
 def enabled() -> bool:
@@ -116,7 +114,7 @@ class FixedBlock:
         """Record a pass; without success passes stay as they are."""
         before = torch.cuda.current_stream(self._device)
         try:
-            with _CAPTURES, torch.inference_mode(), torch.cuda.device(self._device):
+            with CAPTURES, torch.inference_mode(), torch.cuda.device(self._device):
                 self._graph = self._recorded(like, before)
         except RuntimeError as error:
             logger.warning("no CUDA graph, every pass launches its work: %s", str(error).splitlines()[0])

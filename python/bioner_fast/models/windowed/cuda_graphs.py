@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from bioner_fast.log import logger
 from bioner_fast.models.batch import Batch
+from bioner_fast.models.captures import CAPTURES
 from bioner_fast.models.learning.averaging import Average
 from bioner_fast.models.learning.distributed import Processes
 from bioner_fast.models.learning.optimizer import Optimizer
@@ -166,8 +167,10 @@ class GraphStep(Step):
         generator = torch.cuda.default_generators[self._device.index or 0]
         before = generator.clone_state()
         graph = torch.cuda.CUDAGraph()
+        current = torch.cuda.current_stream(self._device)
         try:
-            with torch.cuda.device(self._device), torch.cuda.graph(graph):
+            # On a stream of this device: Torch's own one for captures is of the device that captured first.
+            with CAPTURES, torch.cuda.device(self._device), torch.cuda.graph(graph, stream=self._stream):
                 self._work()
         except RuntimeError as error:
             self._refused = True
@@ -176,6 +179,8 @@ class GraphStep(Step):
             # A capture that was broken off leaves the generator as if it went on.
             generator.graphsafe_set_state(before)
             return
+        finally:
+            torch.cuda.set_stream(current)  # a capture that was broken off leaves the thread on its stream
         self._graph = graph
 
 
