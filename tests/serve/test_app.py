@@ -57,6 +57,7 @@ def test_options(client: TestClient, tagger: Tagger) -> None:
         ({"text": "a", "min_score": 2}, "min_score: Input should be less than or equal to 1"),
         ({"text": "a", "overlaps": "some"}, "overlaps: Input should be 'best', 'longest' or 'keep'"),
         ({"text": "a", "types": ["nonsense"]}, "types: 'nonsense' is unknown; known are"),
+        ({"text": "a", "types": []}, "types: List should have at least 1 item"),
         ({"text": "a", "tipes": ["gene"]}, "tipes: Extra inputs are not permitted"),
     ],
 )

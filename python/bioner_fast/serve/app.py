@@ -21,7 +21,7 @@ from starlette.middleware.cors import CORSMiddleware
 import bioner_fast
 from bioner_fast.data.document import Document
 from bioner_fast.data.markup import colours, type_counts
-from bioner_fast.errors import BionerError
+from bioner_fast.errors import BionerError, UsageError
 from bioner_fast.formats.html import article, legend
 from bioner_fast.formats.jsonl import document_record
 from bioner_fast.formats.registry import open_writer, read_documents
@@ -52,7 +52,9 @@ class TagRequest(BaseModel):
     text: str | None = None
     texts: list[str] | None = None
     documents: list[TextDocument] | None = None
-    types: list[str] | None = Field(None, description="Types of entities that are wanted; all by default.")
+    types: list[str] | None = Field(
+        None, min_length=1, description="Types of entities that are wanted; all by default."
+    )
     min_score: Score | None = Field(None, description="The least score of an entity.")
     overlaps: Overlaps | None = Field(None, description="Which of overlapping entities are given.")
 
@@ -172,6 +174,8 @@ def create_app(tagger: Tagger, settings: ServeSettings | None = None, *, lanes: 
         except (BusyError, TimeoutError):
             message = "the service is busy; try again in a second"
             raise HTTPException(503, message, {"Retry-After": "1"}) from None
+        except UsageError as error:  # what the tagger alone knows to be wrong
+            raise HTTPException(422, str(error)) from None
         metrics.documents += len(tagged)
         metrics.entities += sum(len(p.entities) for one in tagged for p in one.passages)
         return tagged
