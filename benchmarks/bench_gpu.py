@@ -34,7 +34,7 @@ from bioner_fast.resources import data_folder
 from bioner_fast.tagging.stream import tag_stream
 from bioner_fast.tagging.tagger import Tagger
 from bioner_fast.training.config import TrainConfig
-from bioner_fast.training.progress import LOSS_EVERY
+from bioner_fast.training.meters import LOSS_EVERY
 from bioner_fast.training.sampling import SpanBatches, TrainingText
 from bioner_fast.training.train import train
 from chains import load_parameters, make_chains, padded_batches
